@@ -1,0 +1,1 @@
+//! Start-up, draining and stop of a host.

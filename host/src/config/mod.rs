@@ -1,0 +1,1 @@
+//! Configuration: profiles, merged with the environment, validated.

@@ -1,0 +1,1 @@
+//! What protects a call, as a list of reasons.
