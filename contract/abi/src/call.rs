@@ -67,7 +67,7 @@ pub struct ChassisCall {
 pub struct ChassisOutcome {
     /// 0 for success, else a [`crate::Code`].
     pub code: u32,
-    /// [`FLAG_RETRYABLE`] and [`FLAG_MAYBE_APPLIED`], of an error.
+    /// [`FLAG_RETRYABLE`], [`FLAG_MAYBE_APPLIED`] and [`FLAG_POISONED`], of an error.
     pub flags: u32,
     /// Success: the output as JSON. Error: an error document (see [`crate::code::ErrorDocument`]).
     pub json: OwnedBytes,
@@ -81,6 +81,8 @@ pub struct ChassisOutcome {
 pub const FLAG_RETRYABLE: u32 = 1;
 /// The effect may have happened although the call failed.
 pub const FLAG_MAYBE_APPLIED: u32 = 2;
+/// The instance is poisoned by a panic: the host makes a new one.
+pub const FLAG_POISONED: u32 = 4;
 
 /// `poll` answers: not yet, the waker will be called.
 pub const PENDING: u32 = 0;
@@ -96,8 +98,9 @@ pub struct ChassisFuture {
     pub data: *mut c_void,
     /// Makes progress; [`PENDING`] (the waker is kept) or [`READY`] (`out` is written, and handed over). `waker` is borrowed
     /// for this poll. `out` points to uninitialised memory.
-    pub poll:
-        Option<unsafe extern "C" fn(data: *mut c_void, waker: *const ChassisWaker, out: *mut ChassisOutcome) -> u32>,
+    pub poll: Option<
+        unsafe extern "C" fn(data: *mut c_void, waker: *const ChassisWaker, out: *mut ChassisOutcome) -> u32,
+    >,
     /// Cancels what is not done, and frees the state.
     pub drop: Option<unsafe extern "C" fn(data: *mut c_void)>,
 }
@@ -108,8 +111,9 @@ pub struct ChassisStream {
     /// The maker's state; null for no stream.
     pub data: *mut c_void,
     /// The next item: [`PENDING`], [`READY`] (`out` is written; an outcome with a code is the last), or [`END`].
-    pub poll_next:
-        Option<unsafe extern "C" fn(data: *mut c_void, waker: *const ChassisWaker, out: *mut ChassisOutcome) -> u32>,
+    pub poll_next: Option<
+        unsafe extern "C" fn(data: *mut c_void, waker: *const ChassisWaker, out: *mut ChassisOutcome) -> u32,
+    >,
     /// Allows `credits` more items. A stream begins with none.
     pub grant: Option<unsafe extern "C" fn(data: *mut c_void, credits: u32)>,
     /// Stops the producer and frees the state.
@@ -143,8 +147,13 @@ impl ChassisStream {
 
 impl ChassisOutcome {
     /// Success without a body.
-    pub const EMPTY: Self =
-        Self { code: 0, flags: 0, json: OwnedBytes::EMPTY, raw: OwnedBytes::EMPTY, stream: ChassisStream::NONE };
+    pub const EMPTY: Self = Self {
+        code: 0,
+        flags: 0,
+        json: OwnedBytes::EMPTY,
+        raw: OwnedBytes::EMPTY,
+        stream: ChassisStream::NONE,
+    };
 }
 
 // SAFETY: who holds a future may poll and drop it from any one thread at a time (crate docs); its maker sees to that.
