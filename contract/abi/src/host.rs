@@ -21,7 +21,8 @@ pub struct ChassisHost {
     /// 4 debug, 5 trace.
     pub log_level: *const u32,
     /// Writes a log line. `fields` is a JSON object or empty.
-    pub log: Option<unsafe extern "C" fn(ctx: *mut c_void, level: u32, message: PluginBytes, fields: PluginBytes)>,
+    pub log:
+        Option<unsafe extern "C" fn(ctx: *mut c_void, level: u32, message: PluginBytes, fields: PluginBytes)>,
     /// Runs a future on the host's own threads: for I/O made by `connect`, so that no thread is crossed on a call's way.
     /// The outcome is ignored.
     pub spawn: Option<unsafe extern "C" fn(ctx: *mut c_void, future: ChassisFuture) -> ChassisTask>,
@@ -46,7 +47,13 @@ pub struct ChassisHost {
     /// Registers a metric and returns its handle, 0 when it is refused. `kind` is a `METRIC_*`; `labels` is a JSON object of
     /// strings. The label `name` (the instance) is the host's.
     pub metric_register: Option<
-        unsafe extern "C" fn(ctx: *mut c_void, kind: u32, name: PluginBytes, help: PluginBytes, labels: PluginBytes) -> u64,
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            kind: u32,
+            name: PluginBytes,
+            help: PluginBytes,
+            labels: PluginBytes,
+        ) -> u64,
     >,
     /// Counter: adds. Gauge: sets. Histogram: records.
     pub metric_record: Option<unsafe extern "C" fn(ctx: *mut c_void, metric: u64, value: f64)>,
@@ -80,11 +87,21 @@ pub struct ChassisIo {
     pub data: *mut c_void,
     /// Reads at most `len` bytes; 0 is the end.
     pub poll_read: Option<
-        unsafe extern "C" fn(data: *mut c_void, waker: *const ChassisWaker, buffer: *mut u8, len: usize) -> isize,
+        unsafe extern "C" fn(
+            data: *mut c_void,
+            waker: *const ChassisWaker,
+            buffer: *mut u8,
+            len: usize,
+        ) -> isize,
     >,
     /// Writes at most `len` bytes.
     pub poll_write: Option<
-        unsafe extern "C" fn(data: *mut c_void, waker: *const ChassisWaker, buffer: *const u8, len: usize) -> isize,
+        unsafe extern "C" fn(
+            data: *mut c_void,
+            waker: *const ChassisWaker,
+            buffer: *const u8,
+            len: usize,
+        ) -> isize,
     >,
     /// Flushes; 0 when done.
     pub poll_flush: Option<unsafe extern "C" fn(data: *mut c_void, waker: *const ChassisWaker) -> isize>,

@@ -1,8 +1,8 @@
 //! The layout of every struct of the boundary, asserted while compiling, and its hash.
 
 use crate::{
-    ChassisCall, ChassisFuture, ChassisHost, ChassisIo, ChassisOutcome, ChassisPlugin, ChassisStream, ChassisTask,
-    ChassisWaker, ChassisWakerVtable, HostBytes, OwnedBytes, PluginBytes,
+    ChassisCall, ChassisFuture, ChassisHost, ChassisIo, ChassisOutcome, ChassisPlugin, ChassisStream,
+    ChassisTask, ChassisWaker, ChassisWakerVtable, HostBytes, OwnedBytes, PluginBytes,
 };
 use std::mem::{offset_of, size_of};
 

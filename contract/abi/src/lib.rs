@@ -22,7 +22,9 @@ mod layout;
 pub mod manifest;
 pub mod waker;
 
-pub use call::{ChassisCall, ChassisFuture, ChassisOutcome, ChassisStream, HostBytes, OwnedBytes, PluginBytes};
+pub use call::{
+    ChassisCall, ChassisFuture, ChassisOutcome, ChassisStream, HostBytes, OwnedBytes, PluginBytes,
+};
 pub use code::Code;
 pub use host::{ChassisHost, ChassisIo, ChassisTask};
 pub use layout::LAYOUT_HASH;
@@ -52,7 +54,11 @@ pub struct ChassisPlugin {
     /// the error in `out`. Must not wait for a server: one that is down is seen by calls. `host` lives until `destroy`
     /// has returned. May be called from any thread, several times.
     pub create: Option<
-        unsafe extern "C" fn(host: *const ChassisHost, config: HostBytes, out: *mut ChassisOutcome) -> *mut c_void,
+        unsafe extern "C" fn(
+            host: *const ChassisHost,
+            config: HostBytes,
+            out: *mut ChassisOutcome,
+        ) -> *mut c_void,
     >,
     /// Begins one operation. Does no work before the first poll. May be called from any thread at any time.
     pub call: Option<unsafe extern "C" fn(instance: *mut c_void, call: *const ChassisCall) -> ChassisFuture>,

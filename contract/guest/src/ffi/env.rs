@@ -1,0 +1,65 @@
+//! What a call is made of, inside the plugin.
+
+use crate::instance::{Instance, Shared, parse};
+use crate::{Call, Error, Plugin, Upload};
+use chassis_abi::ChassisCall;
+use serde::de::DeserializeOwned;
+
+/// The part of an instance that does not depend on the plugin's type.
+#[derive(Clone, Copy)]
+pub struct At(pub(super) *const Shared);
+
+// SAFETY: Shared is Sync.
+unsafe impl Send for At {}
+
+impl At {
+    pub(super) fn shared(&self) -> &Shared {
+        // SAFETY: an instance outlives its calls.
+        unsafe { &*self.0 }
+    }
+}
+
+/// What a call is made of, inside the plugin. Lives in the call's future.
+pub struct Env<P: Plugin> {
+    pub(super) instance: *const Instance<P>,
+    pub(super) call: *const ChassisCall,
+    pub(super) upload: Option<Upload>,
+}
+
+// SAFETY: both pointers are to what any thread may read: the instance is Sync, the call unchanging.
+unsafe impl<P: Plugin> Send for Env<P> {}
+// SAFETY: as above.
+unsafe impl<P: Plugin> Sync for Env<P> {}
+
+impl<P: Plugin> Env<P> {
+    /// Where the call runs.
+    pub fn at(&self) -> At {
+        // SAFETY: an instance outlives its calls.
+        At(unsafe { &raw const (*self.instance).shared })
+    }
+
+    /// The plugin.
+    pub fn plugin(&self) -> &P {
+        // SAFETY: as in `at`.
+        unsafe { &(*self.instance).plugin }
+    }
+
+    /// The call's context.
+    pub fn call(&self) -> Call<'_> {
+        // SAFETY: the call's memory stays until its future and stream, and so this value, are gone.
+        Call::new(unsafe { &*self.call })
+    }
+
+    /// The call's input.
+    ///
+    /// # Errors
+    /// `invalid_argument`, with the field.
+    pub fn input<T: DeserializeOwned>(&self) -> Result<T, Error> {
+        parse(self.call().json(), "the input is refused")
+    }
+
+    /// The call's upload; empty the second time.
+    pub fn take_upload(&mut self) -> Upload {
+        self.upload.take().unwrap_or_default()
+    }
+}

@@ -1,0 +1,89 @@
+//! The operations of a plugin, as it declares them.
+
+use crate::Plugin;
+use crate::contracts::{cache, documents, http, queue, relational, search};
+use crate::ffi::Env;
+use crate::manifest::Spec;
+use chassis_abi::ChassisFuture;
+
+/// Begins one call.
+pub(crate) type Begin<P> = Box<dyn Fn(Env<P>) -> ChassisFuture + Send + Sync>;
+
+/// Collects the operations of a plugin; `health` is there already.
+pub struct Operations<P: Plugin> {
+    pub(crate) specs: Vec<Spec>,
+    pub(crate) begins: Vec<Begin<P>>,
+}
+
+impl<P: Plugin> Operations<P> {
+    /// All operations of the plugin, in the manifest's order.
+    pub(crate) fn of() -> Self {
+        let mut operations = Self { specs: Vec::new(), begins: Vec::new() };
+        operations.__add(Spec::health(), |env| {
+            let at = env.at();
+            crate::ffi::begin_unary(at, async move { env.plugin().health().await })
+        });
+        P::operations(&mut operations);
+        operations
+    }
+
+    /// Implements the contract `relational`.
+    pub fn relational(&mut self) -> &mut Self
+    where
+        P: relational::Relational,
+    {
+        relational::register(self);
+        self
+    }
+
+    /// Implements the contract `documents`.
+    pub fn documents(&mut self) -> &mut Self
+    where
+        P: documents::Documents,
+    {
+        documents::register(self);
+        self
+    }
+
+    /// Implements the contract `cache`.
+    pub fn cache(&mut self) -> &mut Self
+    where
+        P: cache::Cache,
+    {
+        cache::register(self);
+        self
+    }
+
+    /// Implements the contract `queue`.
+    pub fn queue(&mut self) -> &mut Self
+    where
+        P: queue::Queue,
+    {
+        queue::register(self);
+        self
+    }
+
+    /// Implements the contract `search`.
+    pub fn search(&mut self) -> &mut Self
+    where
+        P: search::Search,
+    {
+        search::register(self);
+        self
+    }
+
+    /// Implements the contract `http`.
+    pub fn http(&mut self) -> &mut Self
+    where
+        P: http::Http,
+    {
+        http::register(self);
+        self
+    }
+
+    #[doc(hidden)]
+    pub fn __add(&mut self, spec: Spec, begin: impl Fn(Env<P>) -> ChassisFuture + Send + Sync + 'static) {
+        self.specs.push(spec);
+        self.begins.push(Box::new(begin));
+    }
+}
