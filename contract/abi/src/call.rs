@@ -160,6 +160,8 @@ impl ChassisOutcome {
 unsafe impl Send for ChassisFuture {}
 // SAFETY: as for ChassisFuture.
 unsafe impl Send for ChassisStream {}
+// SAFETY: its slots are called by unsafe code only, which keeps to one thread at a time.
+unsafe impl Sync for ChassisStream {}
 // SAFETY: `release` may be called from any thread, and the bytes are not changed after they were handed over.
 unsafe impl Send for OwnedBytes {}
 // SAFETY: as above; a shared reference only reads.

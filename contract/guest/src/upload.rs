@@ -16,9 +16,6 @@ pub struct Upload {
     granted: u32,
 }
 
-// SAFETY: whatever uses the stream takes the upload by `&mut` or by value.
-unsafe impl Sync for Upload {}
-
 impl Default for Upload {
     fn default() -> Self {
         Self { stream: ChassisStream::NONE, granted: 0 }
