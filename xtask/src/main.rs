@@ -2,17 +2,37 @@
 #![forbid(unsafe_code)]
 
 mod backends;
+mod bench;
+mod build;
+mod cargo;
+mod ci;
+mod demo;
+mod manifest;
 mod place;
+mod results;
 mod run;
+mod test;
+mod tidy;
 mod ui;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Build, test and try Chassis.
+/// Everything that is done with a checkout of Chassis
+///
+/// To see it work:         cargo xtask demo
+/// On six real servers:    cargo xtask demo --profile local
+/// To prove every plugin:  cargo xtask test
+/// While writing one:      cargo xtask test NAME
+///                         cargo xtask manifest NAME
+///
+/// Servers are installed where that is possible (Debian, as root) and run on
+/// ports of their own on 127.0.0.1; nothing that was not started from here is
+/// touched. What takes minutes to get is kept in the folder CHASSIS_CACHE, by
+/// default `chassis` in your cache folder.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", verbatim_doc_comment)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
@@ -20,14 +40,35 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Real servers for tests and demo: PostgreSQL, MongoDB's protocol, Redis, RabbitMQ, Elasticsearch, nginx
+    /// Run the whole main job: embedded on a bare machine, or on the six real servers
+    Demo(demo::Options),
+    /// Test everything, or one plugin, against the real servers; the last line counts passed, failed, skipped
+    Test(test::Options),
+    /// Build plugins and put them where the host looks for them
+    Build(build::Options),
+    /// Write each plugin's manifest.json and README tables from its code
+    Manifest(manifest::Options),
+    /// Start, stop and look at the real servers
     #[command(subcommand)]
     Backends(backends::Verb),
+    /// Measure, with optimisation, against the real servers
+    Bench(bench::Options),
+    /// Check the house rules
+    Tidy,
+    /// Every check in stages: what continuous integration runs
+    Ci,
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
+        Task::Demo(options) => demo::run(&options),
+        Task::Test(options) => test::run(&options),
+        Task::Build(options) => build::run(&options),
+        Task::Manifest(options) => manifest::run(&options),
         Task::Backends(verb) => backends::run(verb),
+        Task::Bench(options) => bench::run(&options),
+        Task::Tidy => tidy::run(&place::root()),
+        Task::Ci => ci::run(),
     };
     match done {
         Ok(code) => ExitCode::from(code),

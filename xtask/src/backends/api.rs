@@ -34,7 +34,8 @@ impl Backend for Api {
 
     fn launch(&self, site: &Site, spawn: &mut dyn FnMut(Command) -> Result<()>) -> Result<()> {
         std::fs::write(site.folder.join("nginx.conf"), configuration(site))?;
-        let mut command = detached(on_path("nginx").context("nginx is not on PATH")?, &site.folder, &site.log)?;
+        let mut command =
+            detached(on_path("nginx").context("nginx is not on PATH")?, &site.folder, &site.log)?;
         command.arg("-p").arg(&site.folder).args(["-c", "nginx.conf", "-e", "stderr"]);
         spawn(command)
     }

@@ -57,7 +57,8 @@ pub fn cached(name: &str, make: impl FnOnce(&Path) -> Result<()>) -> Result<Path
     let folder = cache()?.join(name);
     let cache = folder.parent().context("the cache folder has no parent")?;
     std::fs::create_dir_all(cache).with_context(|| format!("cannot create {}", cache.display()))?;
-    let lock = File::options().create(true).truncate(false).write(true).open(cache.join(format!("{name}.lock")))?;
+    let lock =
+        File::options().create(true).truncate(false).write(true).open(cache.join(format!("{name}.lock")))?;
     lock.lock()?;
     if !is_cached(&folder) {
         if folder.exists() {

@@ -17,13 +17,13 @@ mod stop;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
-use self::backend::Backend;
 use self::state::State;
 use crate::place;
 
-pub use self::report::{Outcome, Standing};
+pub use self::backend::Backend;
+pub use self::report::Standing;
 pub use self::start::start;
-pub use self::stop::stop;
+pub use self::stop::{stop, stop_all};
 
 /// Every server there is. A new one is a file here and a line in this list.
 const ALL: [&dyn Backend; 6] = [
@@ -75,7 +75,7 @@ pub fn run(verb: Verb) -> Result<u8> {
             }
             Ok(report::exit_code(&outcomes))
         }
-        Verb::Stop { names } if names.is_empty() => stop::stop_all().map(|()| 0),
+        Verb::Stop { names } if names.is_empty() => stop_all().map(|()| 0),
         Verb::Stop { names } => stop(&chosen(&names)?).map(|()| 0),
         Verb::Status { json } => report::status(json).map(|()| 0),
         Verb::Env => {
@@ -123,7 +123,8 @@ pub fn chosen(names: &[String]) -> Result<Vec<&'static dyn Backend>> {
 /// Which of our servers run now.
 pub fn running() -> Result<Vec<&'static dyn Backend>> {
     let state = State::read(&place::backends())?;
-    let runs = |backend: &&&dyn Backend| state.servers.get(backend.name()).is_some_and(|s| s.alive().is_some());
+    let runs =
+        |backend: &&&dyn Backend| state.servers.get(backend.name()).is_some_and(|s| s.alive().is_some());
     Ok(ALL.iter().filter(runs).copied().collect())
 }
 

@@ -77,10 +77,15 @@ fn make(folder: &Path) -> Result<()> {
     let log = folder.join("make.log");
     let pip = folder.join("bin/pip");
     let package = format!("SecantusDB=={VERSION}");
-    logged("mongodb", "making a Python environment", Command::new(python).args(["-m", "venv"]).arg(folder), &log)
-        .and_then(|()| {
-            let mut install = Command::new(pip);
-            logged("mongodb", &format!("installing {package}"), install.args(["install", &package]), &log)
-        })
-        .map_err(|error| Skipped(format!("{error:#}")).into())
+    logged(
+        "mongodb",
+        "making a Python environment",
+        Command::new(python).args(["-m", "venv"]).arg(folder),
+        &log,
+    )
+    .and_then(|()| {
+        let mut install = Command::new(pip);
+        logged("mongodb", &format!("installing {package}"), install.args(["install", &package]), &log)
+    })
+    .map_err(|error| Skipped(format!("{error:#}")).into())
 }

@@ -52,7 +52,8 @@ impl Backend for RabbitMq {
             site.folder.join("rabbitmq.conf"),
             format!("listeners.tcp.1 = 127.0.0.1:{port}\ndisk_free_limit.absolute = 50MB\n"),
         )?;
-        let mut command = detached(server().context("rabbitmq-server is not installed")?, &site.folder, &site.log)?;
+        let mut command =
+            detached(server().context("rabbitmq-server is not installed")?, &site.folder, &site.log)?;
         let here = |name: &str| site.folder.join(name);
         command
             .env("RABBITMQ_NODENAME", "chassis@localhost")

@@ -15,6 +15,13 @@ pub struct Outcome {
     pub ms: u128,
 }
 
+impl Outcome {
+    /// Whether the server runs now.
+    pub fn runs(&self) -> bool {
+        matches!(self.standing, Standing::Started | Standing::RanAlready)
+    }
+}
+
 /// What a start found or made.
 #[derive(Debug, PartialEq)]
 pub enum Standing {

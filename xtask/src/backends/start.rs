@@ -39,7 +39,10 @@ pub fn start(backends: &[&'static dyn Backend]) -> Result<Vec<Outcome>> {
     std::thread::scope(|scope| {
         let threads: Vec<_> =
             backends.iter().map(|backend| scope.spawn(|| outcome(*backend, &data, &book))).collect();
-        threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a start panicked"))).collect()
+        threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a start panicked")))
+            .collect()
     })
 }
 
@@ -128,7 +131,10 @@ fn wait(backend: &dyn Backend, site: &Site, process: &Process) -> Result<()> {
         if begin.elapsed() > PATIENCE {
             let name = backend.name();
             let log = tail(&site.log, 12);
-            bail!("no answer in {}; try `cargo xtask backends stop {name}`, then start\n{log}", took(PATIENCE));
+            bail!(
+                "no answer in {}; try `cargo xtask backends stop {name}`, then start\n{log}",
+                took(PATIENCE)
+            );
         }
         if begin.elapsed() > next {
             say(backend.name(), &format!("waiting for its answer: {} so far", took(begin.elapsed())));

@@ -66,8 +66,12 @@ impl State {
 
     /// Decides the ports of a server: those it had, else the usual ones, else whatever is free.
     pub fn settle_ports(&mut self, name: &str, usual: &[u16]) -> Result<()> {
-        let mut taken: Vec<u16> =
-            self.servers.iter().filter(|(other, _)| *other != name).flat_map(|(_, s)| s.ports.clone()).collect();
+        let mut taken: Vec<u16> = self
+            .servers
+            .iter()
+            .filter(|(other, _)| *other != name)
+            .flat_map(|(_, s)| s.ports.clone())
+            .collect();
         let server = self.servers.entry(name.to_owned()).or_default();
         let wanted = if server.ports.len() == usual.len() { server.ports.clone() } else { usual.to_vec() };
         server.ports.clear();

@@ -60,6 +60,7 @@ fn end_one(backend: &dyn Backend, server: &mut Server) {
         }
         process.ended_within(PATIENCE);
     }
-    let text = if runs { format!("stopped in {}", took(begin.elapsed())) } else { "was not running".to_owned() };
+    let text =
+        if runs { format!("stopped in {}", took(begin.elapsed())) } else { "was not running".to_owned() };
     say(backend.name(), &text);
 }

@@ -1,0 +1,37 @@
+//! `cargo xtask bench`: builds with optimisation and measures.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::backends;
+use crate::build;
+use crate::cargo::cargo;
+
+#[derive(Args)]
+pub struct Options {
+    /// What to measure, such as `boundary`
+    name: String,
+    /// Print the numbers as JSON in the last line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command; the exit code is the benchmark's.
+pub fn run(options: &Options) -> Result<u8> {
+    let known = cargo(&["pkgid", "-p", "chassis-bench"]).output()?;
+    if !known.status.success() {
+        bail!("there is no package `chassis-bench` in this checkout, so there is nothing to measure with");
+    }
+    let outcomes = backends::start(&backends::chosen(&[])?)?;
+    if outcomes.iter().any(|outcome| !outcome.runs()) {
+        bail!("the benchmarks need the real servers; the one above says what it lacks");
+    }
+    let folder = build::build(&build::plugins()?, true)?;
+    let mut command = cargo(&["run", "--release", "-p", "chassis-bench", "--", &options.name]);
+    if options.json {
+        command.arg("--json");
+    }
+    command.env("CHASSIS_PLUGINS_DIR", folder).envs(backends::environment()?);
+    let status = command.status()?;
+    Ok(status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1)))
+}

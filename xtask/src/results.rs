@@ -1,0 +1,195 @@
+//! Reading the output of `cargo test -- --show-output`: what passed, what failed, what was skipped and why.
+
+use std::collections::{BTreeSet, HashMap};
+
+/// What a test run came to.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// Tests that passed, those that skipped something not counted.
+    pub passed: usize,
+    pub failed: Vec<String>,
+    pub skipped: Vec<Skip>,
+    /// Which package a test executable belongs to, by the executable's file name.
+    packages: HashMap<String, String>,
+    binary: Option<String>,
+    section: Section,
+    /// The test whose captured output is being read.
+    within: Option<String>,
+    /// The tests that said that they skip something.
+    reduced: BTreeSet<String>,
+}
+
+/// One `skipped: NAME: why`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Skip {
+    pub name: String,
+    pub why: String,
+}
+
+#[derive(Debug, Default, PartialEq)]
+enum Section {
+    #[default]
+    Progress,
+    /// The output of tests that passed: nobody wants to read it, but skips are said there.
+    Successes,
+    Failures,
+}
+
+impl Results {
+    pub fn new(packages: HashMap<String, String>) -> Results {
+        Results { packages, ..Results::default() }
+    }
+
+    /// Takes one line; true if a person should see it.
+    pub fn line(&mut self, line: &str) -> bool {
+        let text = line.trim();
+        if let Some(binary) = running(text) {
+            self.end_of_binary();
+            self.binary = Some(self.label(&binary));
+            return true;
+        }
+        if let Some((name, why)) = text.strip_prefix("skipped: ").and_then(|rest| rest.split_once(": ")) {
+            self.skipped.push(Skip { name: name.to_owned(), why: why.to_owned() });
+            self.reduced.extend(self.within.clone());
+            return true;
+        }
+        if let Some(name) = text.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
+            self.within = Some(name.to_owned());
+            return self.section != Section::Successes;
+        }
+        match text {
+            "successes:" => self.section = Section::Successes,
+            "failures:" => self.section = Section::Failures,
+            _ if text.starts_with("test result: ") => {
+                self.summary(text);
+                return true;
+            }
+            _ if self.section == Section::Progress => self.verdict(text),
+            _ => {}
+        }
+        self.section != Section::Successes
+    }
+
+    /// After the last line: an executable that died has said nothing about its tests.
+    pub fn finish(&mut self) {
+        self.end_of_binary();
+    }
+
+    fn end_of_binary(&mut self) {
+        if let Some(binary) = self.binary.take() {
+            self.failed.push(format!("{binary}: ended without a result; it crashed or was killed"));
+            self.section = Section::Progress;
+            self.within = None;
+            self.reduced.clear();
+        }
+    }
+
+    /// `test NAME ... FAILED` and `test NAME ... ignored, why`.
+    fn verdict(&mut self, text: &str) {
+        let Some((name, verdict)) = text.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... "))
+        else {
+            return;
+        };
+        let name = format!("{}: {name}", self.binary.as_deref().unwrap_or("?"));
+        if verdict.starts_with("FAILED") {
+            self.failed.push(name);
+        } else if let Some(why) = verdict.strip_prefix("ignored") {
+            let why = why.trim_start_matches(", ");
+            let why = if why.is_empty() { "ignored, without a reason" } else { why };
+            self.skipped.push(Skip { name, why: why.to_owned() });
+        }
+    }
+
+    /// `test result: ok. 12 passed; 0 failed; …` ends an executable.
+    fn summary(&mut self, text: &str) {
+        let count = |word: &str| -> usize {
+            let before = text.split(word).next().unwrap_or_default();
+            before.split_whitespace().last().and_then(|number| number.parse().ok()).unwrap_or(0)
+        };
+        let reduced = self.reduced.len();
+        self.passed += count(" passed").saturating_sub(reduced);
+        self.binary = None;
+        self.section = Section::Progress;
+        self.within = None;
+        self.reduced.clear();
+    }
+
+    fn label(&self, executable: &str) -> String {
+        let file = executable.rsplit('/').next().unwrap_or(executable);
+        match self.packages.get(file) {
+            Some(package) => package.clone(),
+            None => file.rsplit_once('-').map_or(file, |(name, _)| name).to_owned(),
+        }
+    }
+}
+
+/// `Running tests/conformance.rs (target/debug/deps/conformance-0f3a)` or `Doc-tests chassis_abi`.
+fn running(text: &str) -> Option<String> {
+    if let Some(name) = text.strip_prefix("Doc-tests ") {
+        return Some(format!("{name} (documentation)"));
+    }
+    let (_, file) = text.strip_prefix("Running ")?.rsplit_once(" (")?;
+    Some(file.strip_suffix(')')?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OUTPUT: &str = "     Running tests/conformance.rs (target/debug/deps/conformance-0f3a)
+
+running 4 tests
+test manifest ... ok
+test cache::ttl ... ok
+test cache::missing ... ok
+test slow ... ignored, takes an hour
+
+successes:
+
+---- cache::ttl stdout ----
+chatter
+skipped: cache::ttl: redis is not here
+
+successes:
+    cache::ttl
+    manifest
+
+test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s
+
+     Running unittests src/lib.rs (target/debug/deps/chassis_abi-77aa)
+
+running 2 tests
+test layout ... FAILED
+test code ... ok
+
+failures:
+
+---- layout stdout ----
+assertion failed
+
+failures:
+    layout
+
+test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+
+     Running tests/crash.rs (target/debug/deps/crash-1b)
+
+running 1 test
+";
+
+    #[test]
+    fn counts_names_and_reasons_are_read() {
+        let packages = HashMap::from([("conformance-0f3a".to_owned(), "chassis-plugin-redis".to_owned())]);
+        let mut results = Results::new(packages);
+        let shown: Vec<&str> = OUTPUT.lines().filter(|line| results.line(line)).collect();
+        results.finish();
+        assert_eq!(results.passed, 3, "manifest, cache::missing and code; not what skipped");
+        assert_eq!(results.failed[0], "chassis_abi: layout");
+        assert!(results.failed[1].starts_with("crash: ended without a result"), "{:?}", results.failed);
+        assert_eq!(results.failed.len(), 2);
+        let ignored = Skip { name: "chassis-plugin-redis: slow".into(), why: "takes an hour".into() };
+        let skipped = Skip { name: "cache::ttl".into(), why: "redis is not here".into() };
+        assert_eq!(results.skipped, [ignored, skipped]);
+        assert!(shown.contains(&"assertion failed") && !shown.contains(&"chatter"));
+    }
+}
