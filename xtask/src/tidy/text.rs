@@ -39,7 +39,7 @@ pub fn check(source: &Source) -> Vec<Violation> {
         if rust && code.contains(IGNORE) {
             tell("an ignored test; make it run, or let it say `skipped: NAME: why`");
         }
-        if rust && !path.starts_with("contract/") && opens_unsafe(code) {
+        if rust && !path.starts_with("contract/") && leaves_safety(code) {
             tell("unsafe code belongs below contract/ only; use what chassis-guest or chassis-loader offer");
         }
     }
@@ -60,7 +60,7 @@ fn foreign_crates(source: &Source, found: &mut Vec<Violation>) {
 }
 
 /// Whether the keyword opens something here; a string may well contain the word.
-fn opens_unsafe(code: &str) -> bool {
+fn leaves_safety(code: &str) -> bool {
     code.split(UNSAFE).skip(1).any(|after| {
         let opened = |what: &&str| after.trim_start().starts_with(*what);
         ["{", "(", "fn ", "impl ", "impl<", "trait ", "extern "].iter().any(opened)
