@@ -1,0 +1,132 @@
+//! The part of the description that is the same on every host.
+
+use super::schema::reference;
+use chassis_abi::Code;
+use serde_json::{Map, Value, json};
+
+/// What stands at the top.
+pub const INTRODUCTION: &str = "Every operation of every instance is a POST with its input as JSON, and so is every flow. \
+    Errors are problem documents (RFC 9457) with a canonical `code`. Each answer names its trace in `X-Trace-Id`.";
+
+/// Headers that every call takes, as references.
+pub fn call_parameters() -> Vec<Value> {
+    ["timeout", "idempotency_key", "tenant", "traceparent", "tracestate"]
+        .map(|name| json!({ "$ref": format!("#/components/parameters/{name}") }))
+        .to_vec()
+}
+
+/// Headers of requests.
+pub fn parameters() -> Value {
+    let header = |name: &str, description: &str, example: &str| json!({ "name": name, "in": "header", "description": description, "schema": { "type": "string" }, "example": example });
+    json!({
+        "timeout": header("X-Request-Timeout", "How long you wait, as `250ms`, `2s` or `1m`. Handed down to the backend; past it the call is cancelled.", "2s"),
+        "idempotency_key": header("Idempotency-Key", "Under which a repeated call does not take effect twice. 1 to 255 bytes.", "order-4711"),
+        "tenant": header("X-Tenant", "On whose behalf. 1 to 255 bytes.", "acme"),
+        "traceparent": header("traceparent", "Your span (W3C Trace Context).", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        "tracestate": header("tracestate", "Your tracing system's state (W3C Trace Context).", "vendor=1"),
+        "input": header("X-Chassis-Input", "The input as JSON, when the body is a raw attachment or a stream of items. Anything beyond ASCII as `\\uXXXX`.", "{\"key\":\"a\"}"),
+    })
+}
+
+/// Headers of answers.
+pub fn headers() -> Value {
+    json!({
+        "trace_id": { "description": "The trace of this request; see `/v1/traces/{id}`.", "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" } },
+        "output": { "description": "The output as JSON, beside a raw attachment.", "schema": { "type": "string" } },
+        "retry_after": { "description": "Seconds to wait before another try.", "schema": { "type": "integer", "minimum": 0 } },
+    })
+}
+
+/// Answers that many operations share.
+pub fn responses() -> Value {
+    json!({ "problem": {
+        "description": "What went wrong (RFC 9457).",
+        "headers": {
+            "X-Trace-Id": { "$ref": "#/components/headers/trace_id" },
+            "Retry-After": { "$ref": "#/components/headers/retry_after" },
+        },
+        "content": { "application/problem+json": { "schema": reference("Problem") } },
+    } })
+}
+
+/// Schemas that belong to no manifest.
+pub fn schemas() -> Map<String, Value> {
+    let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let text = |description: &str| json!({ "type": "string", "description": description });
+    let problem = json!({
+        "type": "object",
+        "required": ["type", "title", "status", "detail", "instance", "code", "retryable", "maybe_applied", "trace_id"],
+        "properties": {
+            "type": text("Where the code is explained."),
+            "title": text("What the code means."),
+            "status": { "type": "integer", "description": "The HTTP status." },
+            "detail": text("What happened; does not repeat its causes."),
+            "instance": text("The trace of this occurrence."),
+            "code": { "enum": codes, "description": "The canonical code (google.rpc.Code)." },
+            "retryable": { "type": "boolean", "description": "The same request may succeed later." },
+            "maybe_applied": { "type": "boolean", "description": "The effect may have happened all the same." },
+            "causes": { "type": "array", "items": { "type": "string" }, "description": "What led to it, outermost first." },
+            "field": text("The input field or header at fault."),
+            "policy": text("The policy that refused the call: nothing was sent."),
+            "backend_status": text("The backend's own code, such as an SQLSTATE."),
+            "retry_after": { "type": "number", "description": "Seconds to wait before another try." },
+            "trace_id": text("The trace of this request."),
+            "nearest": text("The valid name nearest to the one that is not known."),
+        },
+    });
+    Map::from_iter([("Problem".to_owned(), problem)])
+}
+
+/// Routes of the host itself.
+pub fn paths() -> Map<String, Value> {
+    let get = |id: &str, summary: &str, media: &str, failing: Value| {
+        let mut responses = json!({ "200": {
+            "description": summary,
+            "headers": { "X-Trace-Id": { "$ref": "#/components/headers/trace_id" } },
+            "content": { media: { "schema": {} } },
+        } });
+        for (status, response) in failing.as_object().into_iter().flatten() {
+            responses[status] = response.clone();
+        }
+        json!({ "get": { "operationId": format!("host.{id}"), "tags": ["host"], "summary": summary, "responses": responses } })
+    };
+    let problem = || json!({ "$ref": "#/components/responses/problem" });
+    let json_type = "application/json";
+    let mut trace =
+        get("trace", "A recent trace: its spans, oldest first.", json_type, json!({ "404": problem() }));
+    trace["get"]["parameters"] = json!([{
+        "name": "id", "in": "path", "required": true, "description": "The trace's id.",
+        "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
+    }]);
+    Map::from_iter(
+        [
+            (
+                "/v1/plugins",
+                get("plugins", "Plugins: loaded, and refused with the reason.", json_type, json!({})),
+            ),
+            ("/v1/instances", get("instances", "Instances and their operations.", json_type, json!({}))),
+            ("/v1/flows", get("flows", "Flows and their input.", json_type, json!({}))),
+            ("/v1/traces/{id}", trace),
+            (
+                "/health",
+                get(
+                    "health",
+                    "Every instance: state, version, latency, since when, last error.",
+                    json_type,
+                    json!({}),
+                ),
+            ),
+            ("/health/live", get("live", "The host runs.", json_type, json!({}))),
+            ("/health/ready", get("ready", "The host takes calls.", json_type, json!({ "503": problem() }))),
+            ("/metrics", get("metrics", "Metrics for Prometheus.", "text/plain", json!({}))),
+            ("/openapi.json", get("openapi", "This description.", json_type, json!({}))),
+            ("/docs", get("docs", "This description as a page.", "text/html", json!({}))),
+        ]
+        .map(|(path, item)| (path.to_owned(), item)),
+    )
+}
+
+/// The raw attachment of an item, in its line.
+pub fn base64() -> Value {
+    json!({ "type": "string", "contentEncoding": "base64", "description": "The item's raw attachment, if it has one." })
+}
