@@ -1,1 +1,199 @@
-//! Configuration: profiles, merged with the environment, validated.
+//! Configuration: a profile or a file, merged with the environment, and validated.
+//!
+//! Two steps, as with a command's arguments: [`raw`] knows every key, and this file knows what fits together.
+
+pub mod check;
+mod de;
+mod interpolate;
+mod merge;
+pub mod problem;
+pub mod raw;
+pub mod secrets;
+pub mod show;
+pub mod tree;
+pub mod units;
+
+pub use problem::{Problem, Problems};
+pub use raw::{HealthSettings, PolicySettings, ShutdownSettings, StaticSettings};
+pub use secrets::Secrets;
+
+use interpolate::Outside;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tree::{Node, Origin};
+
+/// The shipped profiles, so that the binary alone is enough. A file of the same name in the folder `config` wins.
+const SHIPPED: &[(&str, &str)] = &[
+    ("embedded", include_str!("../../../config/embedded.toml")),
+    ("local", include_str!("../../../config/local.toml")),
+    ("compose", include_str!("../../../config/compose.toml")),
+];
+
+/// Where settings come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A profile: `config/NAME.toml`, else the shipped one of that name.
+    Profile(String),
+    /// A file.
+    File(PathBuf),
+}
+
+/// Settings that fit together.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What they are called: the profile, or the file.
+    pub name: String,
+    /// Where the plugins are.
+    pub plugins_dir: PathBuf,
+    /// Where the flows are.
+    pub flows_dir: PathBuf,
+    /// The HTTP edge.
+    pub edge: serde_json::Value,
+    /// Traces, metrics and logs.
+    pub telemetry: serde_json::Value,
+    /// The look at every instance in the background.
+    pub health: HealthSettings,
+    /// How the host ends.
+    pub shutdown: ShutdownSettings,
+    /// Uses of plugins, by name.
+    pub instances: BTreeMap<String, InstanceConfig>,
+    /// Which instance plays which role. Each instance also plays the role of its own name.
+    pub roles: BTreeMap<String, String>,
+    /// Folders that the host serves itself.
+    pub statics: BTreeMap<String, StaticSettings>,
+    /// What is known to be secret before the manifests are read.
+    pub secrets: Secrets,
+    tree: Node,
+}
+
+/// One use of a plugin.
+#[derive(Clone, Debug)]
+pub struct InstanceConfig {
+    /// Name of the plugin.
+    pub plugin: String,
+    /// The contract to use.
+    pub contract: Option<String>,
+    /// The plugin's own settings, as written.
+    pub config: Node,
+    /// Protection.
+    pub policy: PolicySettings,
+    /// Where it stands.
+    pub origin: Origin,
+}
+
+impl Config {
+    /// Reads and validates.
+    pub fn load(source: &Source) -> Result<Self, Problems> {
+        Self::load_from(source, &interpolate::Process, std::env::vars())
+    }
+
+    fn load_from(
+        source: &Source,
+        outside: &impl Outside,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, Problems> {
+        let (name, file, text) = source.read()?;
+        let mut tree = Node::parse(&text, &file)?;
+        merge::overrides(&mut tree, variables)?;
+        interpolate::interpolate(&mut tree, outside)?;
+        Self::validate(name, tree, outside)
+    }
+
+    fn validate(name: String, tree: Node, outside: &impl Outside) -> Result<Self, Problems> {
+        let raw: raw::Raw = de::read(&tree, "")?;
+        let mut problems = Problems::default();
+        for (role, instance) in &raw.roles {
+            if !raw.instances.contains_key(instance) {
+                let at = tree.at(["roles", role]).map_or(Origin::Default, |node| node.origin.clone());
+                problems.0.push(
+                    Problem::new(format!("the role is played by `{instance}`, and there is no such instance"))
+                        .at(&at)
+                        .field(format!("roles.{role}"))
+                        .known(instance, raw.instances.keys().map(String::as_str)),
+                );
+            }
+        }
+        for (name, server) in &raw.statics {
+            if server.listen.parse::<std::net::SocketAddr>().is_err() {
+                let at = tree.at(["static", name, "listen"]).map_or(Origin::Default, |node| node.origin.clone());
+                problems.0.push(
+                    Problem::new("not an address").at(&at).field(format!("static.{name}.listen")).advice("write 127.0.0.1:0"),
+                );
+            }
+        }
+        problems.into_result()?;
+        let mut secrets = Secrets::default();
+        secrets.add_tree(&tree);
+        let instances = raw.instances.into_iter().map(|(name, raw)| {
+            let node = tree.at(["instances", &name]);
+            let instance = InstanceConfig {
+                plugin: raw.plugin,
+                contract: raw.contract,
+                config: node.and_then(|node| node.at(["config"])).cloned().unwrap_or_else(Node::empty),
+                policy: raw.policy,
+                origin: node.map_or(Origin::Default, |node| node.origin.clone()),
+            };
+            (name, instance)
+        });
+        Ok(Self {
+            name,
+            plugins_dir: raw.plugins_dir.unwrap_or_else(|| default_plugins_dir(outside)),
+            flows_dir: raw.flows_dir.unwrap_or_else(|| "flows".into()),
+            edge: raw.edge,
+            telemetry: raw.telemetry,
+            health: raw.health,
+            shutdown: raw.shutdown,
+            instances: instances.collect(),
+            roles: raw.roles,
+            statics: raw.statics,
+            secrets,
+            tree,
+        })
+    }
+
+    /// The instance that plays a role, by name.
+    pub fn role<'a>(&'a self, role: &'a str) -> Option<&'a str> {
+        self.roles.get(role).map(String::as_str).or_else(|| self.instances.contains_key(role).then_some(role))
+    }
+}
+
+impl Source {
+    /// Name, what the file is called in messages, and its text.
+    fn read(&self) -> Result<(String, String, String), Problem> {
+        match self {
+            Source::File(path) => {
+                let shown = path.display().to_string();
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| Problem::new(format!("cannot read the configuration {shown}: {error}")))?;
+                Ok((shown.clone(), shown, text))
+            }
+            Source::Profile(name) => {
+                let path = Path::new("config").join(format!("{name}.toml"));
+                let shown = path.display().to_string();
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => Ok((name.clone(), shown, text)),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => SHIPPED
+                        .iter()
+                        .find(|(shipped, _)| shipped == name)
+                        .map(|(_, text)| (name.clone(), format!("{shown} (shipped)"), (*text).to_owned()))
+                        .ok_or_else(|| {
+                            Problem::new(format!("there is no profile `{name}`: {shown} does not exist"))
+                                .known(name, SHIPPED.iter().map(|(name, _)| *name))
+                        }),
+                    Err(error) => Err(Problem::new(format!("cannot read the profile {shown}: {error}"))),
+                }
+            }
+        }
+    }
+}
+
+fn default_plugins_dir(outside: &impl Outside) -> PathBuf {
+    if let Some(dir) = outside.variable("CHASSIS_PLUGINS_DIR").filter(|dir| !dir.is_empty()) {
+        return dir.into();
+    }
+    let beside = std::env::current_exe().ok().and_then(|binary| Some(binary.parent()?.join("plugins")));
+    beside.unwrap_or_else(|| "plugins".into())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Whether instances fit their plugins.
