@@ -1,0 +1,201 @@
+//! CEL expressions: compiled, and their names checked, when a flow is loaded.
+
+use super::document::unknown;
+use super::scope::Scope;
+use cel::common::ast::{EntryExpr, Expr};
+use cel::{Context, Env, IdedExpr, Program, extensions};
+use serde_json::{Map, Number, Value};
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+
+/// The standard library of CEL, with its extensions for strings and lists.
+static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut env = Env::stdlib();
+    for extension in [extensions::strings, extensions::lists, extensions::math] {
+        // Only a name that is declared twice can fail, and these three are made to be used together.
+        let _ = env.add_extension(extension);
+    }
+    Arc::new(env)
+});
+
+/// Names of CEL's types, which stand where a variable may stand.
+const TYPES: &[&str] =
+    &["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint", "optional", "math"];
+
+/// A compiled expression.
+#[derive(Debug)]
+pub struct Expression {
+    source: String,
+    program: Program,
+    steps: BTreeSet<String>,
+}
+
+/// The names that an expression may use.
+#[derive(Clone, Copy)]
+pub struct Names<'a> {
+    /// Fields of `input`.
+    pub input: &'a [&'a str],
+    /// Names of `steps`.
+    pub steps: &'a [&'a str],
+    /// Whether it stands where `step` is known: in `check` and `undo`.
+    pub step: bool,
+}
+
+impl Expression {
+    /// Compiles an expression; the error says what is wrong with it.
+    pub fn compile(source: &str, names: Names<'_>) -> Result<Self, String> {
+        let program = ENV.compile(source).map_err(|errors| {
+            let reason = errors.errors.first().map_or_else(|| errors.to_string(), |first| first.msg.clone());
+            format!("`{source}` is not a CEL expression: {reason}")
+        })?;
+        let mut walk = Walk { names, locals: Vec::new(), steps: BTreeSet::new() };
+        walk.expression(program.expression()).map_err(|reason| format!("`{source}`: {reason}"))?;
+        Ok(Self { source: source.to_owned(), steps: walk.steps, program })
+    }
+
+    /// The steps whose results it uses.
+    pub fn steps(&self) -> &BTreeSet<String> {
+        &self.steps
+    }
+
+    /// Its value.
+    pub fn evaluate(&self, scope: &Scope) -> Result<Value, String> {
+        let mut context = Context::with_env(ENV.clone());
+        context.set_variable_resolver(scope);
+        let value = self.program.execute(&context).map_err(|error| format!("`{}`: {error}", self.source))?;
+        json(&value).map_err(|reason| format!("`{}`: {reason}", self.source))
+    }
+
+    /// Its value, which must be true or false.
+    pub fn holds(&self, scope: &Scope) -> Result<bool, String> {
+        let value = self.evaluate(scope)?;
+        value.as_bool().ok_or_else(|| format!("`{}` must be true or false, but is {value}", self.source))
+    }
+}
+
+/// A CEL value as JSON. Keys are sorted: the same value is always the same text.
+fn json(value: &cel::Value) -> Result<Value, String> {
+    Ok(match value {
+        cel::Value::Null => Value::Null,
+        cel::Value::Bool(flag) => Value::Bool(*flag),
+        cel::Value::Int(number) => Value::from(*number),
+        cel::Value::UInt(number) => Value::from(*number),
+        cel::Value::Float(number) => {
+            Number::from_f64(*number).map(Value::Number).ok_or("JSON has no such number")?
+        }
+        cel::Value::String(text) => Value::String(text.to_string()),
+        cel::Value::List(items) => Value::Array(items.iter().map(json).collect::<Result<_, _>>()?),
+        cel::Value::Map(map) => {
+            let mut fields: Vec<(String, Value)> = map
+                .map
+                .iter()
+                .map(|(key, value)| Ok((key.to_string(), json(value)?)))
+                .collect::<Result<_, String>>()?;
+            fields.sort_by(|a, b| a.0.cmp(&b.0));
+            Value::Object(Map::from_iter(fields))
+        }
+        other => other.json().map_err(|error| error.to_string())?,
+    })
+}
+
+/// Looks at each name of an expression.
+struct Walk<'a> {
+    names: Names<'a>,
+    /// Variables of macros (`map`, `filter`, …) around the place.
+    locals: Vec<String>,
+    steps: BTreeSet<String>,
+}
+
+impl Walk<'_> {
+    fn expression(&mut self, expression: &IdedExpr) -> Result<(), String> {
+        if let Some(path) = spelled(&expression.expr) {
+            return self.name(&path);
+        }
+        match &expression.expr {
+            Expr::Select(select) => self.expression(&select.operand),
+            Expr::Call(call) => {
+                call.target.iter().try_for_each(|target| self.expression(target))?;
+                call.args.iter().try_for_each(|argument| self.expression(argument))
+            }
+            Expr::List(list) => list.elements.iter().try_for_each(|element| self.expression(element)),
+            Expr::Map(map) => map.entries.iter().try_for_each(|entry| self.entry(&entry.expr)),
+            Expr::Struct(structure) => structure.entries.iter().try_for_each(|entry| self.entry(&entry.expr)),
+            Expr::Comprehension(comprehension) => {
+                self.expression(&comprehension.iter_range)?;
+                self.expression(&comprehension.accu_init)?;
+                let outside = self.locals.len();
+                self.locals.push(comprehension.iter_var.clone());
+                self.locals.extend(comprehension.iter_var2.clone());
+                self.locals.push(comprehension.accu_var.clone());
+                self.expression(&comprehension.loop_cond)?;
+                self.expression(&comprehension.loop_step)?;
+                self.expression(&comprehension.result)?;
+                self.locals.truncate(outside);
+                Ok(())
+            }
+            Expr::Ident(_) | Expr::Literal(_) | Expr::Unspecified => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, entry: &EntryExpr) -> Result<(), String> {
+        match entry {
+            EntryExpr::StructField(field) => self.expression(&field.value),
+            EntryExpr::MapEntry(entry) => {
+                self.expression(&entry.key)?;
+                self.expression(&entry.value)
+            }
+        }
+    }
+
+    fn name(&mut self, path: &[&str]) -> Result<(), String> {
+        let (root, rest) = (path[0], &path[1..]);
+        if root.starts_with('@') || TYPES.contains(&root) || self.locals.iter().any(|local| local == root) {
+            return Ok(());
+        }
+        match (root, rest.first()) {
+            ("input", Some(field)) => known("input field", field, self.names.input),
+            ("run", Some(field)) => known("field of `run`", field, &["id", "started_at"]),
+            ("input" | "run" | "roles", _) => Ok(()),
+            ("step", Some(field)) if self.names.step => known("field of `step`", field, &["input", "output"]),
+            ("step", None) if self.names.step => Err("write `step.input` or `step.output`".to_owned()),
+            ("step", _) => Err("`step` is known in `check` and `undo` only".to_owned()),
+            ("steps", Some(step)) => {
+                known("step", step, self.names.steps)?;
+                self.steps.insert((*step).to_owned());
+                match rest.get(1) {
+                    Some(field) => known("field of a step", field, &["output", "skipped"]),
+                    None => Err(format!("write `steps.{step}.output` or `steps.{step}.skipped`")),
+                }
+            }
+            ("steps", None) => Err("write `steps.NAME.output`".to_owned()),
+            _ => {
+                let places = ["input", "steps", "run", "roles", "step"];
+                let visible = if self.names.step { &places[..] } else { &places[..4] };
+                Err(unknown("name", root, visible))
+            }
+        }
+    }
+}
+
+fn known(kind: &str, name: &str, names: &[&str]) -> Result<(), String> {
+    if names.contains(&name) { Ok(()) } else { Err(unknown(kind, name, names)) }
+}
+
+/// The segments of a name with its fields: `a.b.c`, also within `has(a.b.c)`.
+fn spelled(mut expression: &Expr) -> Option<Vec<&str>> {
+    let mut segments = Vec::new();
+    loop {
+        match expression {
+            Expr::Ident(name) => {
+                segments.push(name.trim_start_matches('.'));
+                segments.reverse();
+                return Some(segments);
+            }
+            Expr::Select(select) => {
+                segments.push(select.field.as_str());
+                expression = &select.operand.expr;
+            }
+            _ => return None,
+        }
+    }
+}

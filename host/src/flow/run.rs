@@ -1,0 +1,95 @@
+//! How a run ended.
+
+use super::state::{RunState, StepState};
+use crate::error::CallFailure;
+use serde::{Serialize, Serializer};
+use serde_json::Value;
+
+/// A run and its steps.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunOutcome {
+    /// Its id.
+    pub run_id: String,
+    /// The flow.
+    pub flow: String,
+    /// `completed`, `undone` or `undo_failed`.
+    pub state: RunState,
+    /// What the flow answers; `null` unless it completed.
+    pub output: Value,
+    /// Why it did not complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<RunError>,
+    /// How long it took, in milliseconds, with its undo.
+    pub ms: f64,
+    /// Its trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
+    /// Its steps, in the order of the file.
+    pub steps: Vec<StepOutcome>,
+}
+
+/// Why a run did not complete.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunError {
+    /// The step that failed first; `output` where the answer could not be made.
+    pub step: String,
+    /// Why.
+    #[serde(flatten, serialize_with = "document")]
+    pub failure: CallFailure,
+}
+
+/// A step of a run.
+#[derive(Clone, Debug, Serialize)]
+pub struct StepOutcome {
+    /// Its name.
+    pub name: String,
+    /// What it calls: `users.insert`.
+    pub call: String,
+    /// How it stands.
+    pub state: StepState,
+    /// How long its call took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ms: Option<f64>,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_document")]
+    pub error: Option<CallFailure>,
+    /// Its undo, if that was tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub undo: Option<UndoOutcome>,
+}
+
+/// An undo that was tried.
+#[derive(Clone, Debug, Serialize)]
+pub struct UndoOutcome {
+    /// What it calls: `users.delete`.
+    pub call: String,
+    /// How long its call took, in milliseconds.
+    pub ms: f64,
+    /// How often it was sent.
+    pub attempts: u32,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_document")]
+    pub error: Option<CallFailure>,
+}
+
+impl RunOutcome {
+    /// Whether every step ended well.
+    pub fn completed(&self) -> bool {
+        self.state == RunState::Completed
+    }
+
+    /// A step by name.
+    pub fn step(&self, name: &str) -> Option<&StepOutcome> {
+        self.steps.iter().find(|step| step.name == name)
+    }
+}
+
+fn document<S: Serializer>(failure: &CallFailure, serializer: S) -> Result<S::Ok, S::Error> {
+    failure.document().serialize(serializer)
+}
+
+fn optional_document<S: Serializer>(failure: &Option<CallFailure>, serializer: S) -> Result<S::Ok, S::Error> {
+    failure.as_ref().map(CallFailure::document).serialize(serializer)
+}

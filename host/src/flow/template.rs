@@ -1,0 +1,197 @@
+//! Values with expressions in them: the input of a step, the output of a flow.
+//!
+//! A string that is one `${expression}` has that expression's value and type. A string with expressions among other text is text.
+//! `$${` stands for `${` itself. Everything else is as it is written.
+
+use super::document::{Node, Problem};
+use super::expression::{Expression, Names};
+use super::scope::Scope;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use toml::de::DeValue;
+
+/// A value that is made when its step is due.
+#[derive(Debug)]
+pub enum Template {
+    /// No expression anywhere in it.
+    Literal(Value),
+    /// One expression.
+    Whole(Expression),
+    /// Text with expressions.
+    Text(Vec<Part>),
+    /// A list.
+    List(Vec<Template>),
+    /// An object.
+    Object(Vec<(String, Template)>),
+}
+
+/// A part of a text.
+#[derive(Debug)]
+pub enum Part {
+    /// As it is.
+    Plain(String),
+    /// The value of an expression.
+    Value(Expression),
+}
+
+impl Template {
+    /// Compiles a value of a document.
+    pub fn compile(node: &Node<'_>, names: Names<'_>) -> Result<Self, Problem> {
+        Ok(match node.value() {
+            DeValue::String(text) => Self::text(node, text, names)?,
+            DeValue::Array(_) => {
+                let items = node.list()?;
+                Self::List(items.iter().map(|item| Self::compile(item, names)).collect::<Result<_, _>>()?)
+            }
+            DeValue::Table(_) => {
+                let compile = |(name, _, node): (&str, usize, Node<'_>)| {
+                    Ok((name.to_owned(), Self::compile(&node, names)?))
+                };
+                Self::Object(node.fields()?.in_order().into_iter().map(compile).collect::<Result<_, Problem>>()?)
+            }
+            _ => Self::Literal(node.json()?),
+        })
+    }
+
+    /// Its value now.
+    pub fn render(&self, scope: &Scope) -> Result<Value, String> {
+        Ok(match self {
+            Self::Literal(value) => value.clone(),
+            Self::Whole(expression) => expression.evaluate(scope)?,
+            Self::Text(parts) => {
+                let mut text = String::new();
+                for part in parts {
+                    match part {
+                        Part::Plain(plain) => text.push_str(plain),
+                        Part::Value(expression) => match expression.evaluate(scope)? {
+                            Value::String(value) => text.push_str(&value),
+                            Value::Null => return Err(format!("a value within the text {text:?}… is null")),
+                            value => text.push_str(&value.to_string()),
+                        },
+                    }
+                }
+                Value::String(text)
+            }
+            Self::List(items) => Value::Array(items.iter().map(|item| item.render(scope)).collect::<Result<_, _>>()?),
+            Self::Object(fields) => {
+                let mut object = Map::with_capacity(fields.len());
+                for (name, field) in fields {
+                    let value = field.render(scope).map_err(|reason| format!("{name}: {reason}"))?;
+                    object.insert(name.clone(), value);
+                }
+                Value::Object(object)
+            }
+        })
+    }
+
+    /// Adds the steps whose results it uses.
+    pub fn steps(&self, steps: &mut BTreeSet<String>) {
+        match self {
+            Self::Literal(_) => {}
+            Self::Whole(expression) => steps.extend(expression.steps().iter().cloned()),
+            Self::Text(parts) => {
+                for part in parts {
+                    if let Part::Value(expression) = part {
+                        steps.extend(expression.steps().iter().cloned());
+                    }
+                }
+            }
+            Self::List(items) => items.iter().for_each(|item| item.steps(steps)),
+            Self::Object(fields) => fields.iter().for_each(|(_, field)| field.steps(steps)),
+        }
+    }
+
+    fn text(node: &Node<'_>, text: &str, names: Names<'_>) -> Result<Self, Problem> {
+        let mut parts = Vec::new();
+        for piece in split(text).map_err(|reason| node.problem(reason))? {
+            parts.push(match piece {
+                Piece::Plain(plain) => Part::Plain(plain),
+                Piece::Code(code) => {
+                    Part::Value(Expression::compile(code, names).map_err(|reason| node.problem(reason))?)
+                }
+            });
+        }
+        Ok(match parts.pop() {
+            None => Self::Literal(Value::String(String::new())),
+            Some(Part::Value(expression)) if parts.is_empty() => Self::Whole(expression),
+            Some(Part::Plain(plain)) if parts.is_empty() => Self::Literal(Value::String(plain)),
+            Some(last) => {
+                parts.push(last);
+                Self::Text(parts)
+            }
+        })
+    }
+}
+
+#[derive(Debug, PartialEq)]
+enum Piece<'a> {
+    Plain(String),
+    Code(&'a str),
+}
+
+/// Splits a text into what is plain and what stands in `${…}`.
+fn split(text: &str) -> Result<Vec<Piece<'_>>, String> {
+    let mut pieces = Vec::new();
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find("${") {
+        if rest[..at].ends_with('$') {
+            plain.push_str(&rest[..at - 1]);
+            plain.push_str("${");
+            rest = &rest[at + 2..];
+            continue;
+        }
+        plain.push_str(&rest[..at]);
+        if !plain.is_empty() {
+            pieces.push(Piece::Plain(std::mem::take(&mut plain)));
+        }
+        let code = &rest[at + 2..];
+        let end = end_of_code(code).ok_or_else(|| format!("`${{` without its `}}` in {text:?}"))?;
+        pieces.push(Piece::Code(code[..end].trim()));
+        rest = &code[end + 1..];
+    }
+    plain.push_str(rest);
+    if !plain.is_empty() {
+        pieces.push(Piece::Plain(plain));
+    }
+    Ok(pieces)
+}
+
+/// The place of the `}` that ends the code: braces may be nested, those in strings do not count.
+fn end_of_code(code: &str) -> Option<usize> {
+    let mut depth = 0;
+    let mut quote = None;
+    let mut chars = code.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match (quote, char) {
+            (Some(_), '\\') => {
+                chars.next();
+            }
+            (Some(open), _) if char == open => quote = None,
+            (Some(_), _) => {}
+            (None, '"' | '\'') => quote = Some(char),
+            (None, '{') => depth += 1,
+            (None, '}') if depth == 0 => return Some(at),
+            (None, '}') => depth -= 1,
+            (None, _) => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_split_at_its_expressions() {
+        let plain = |text: &str| Piece::Plain(text.to_owned());
+        assert_eq!(split("a").unwrap(), [plain("a")]);
+        assert_eq!(split("${ input.id }").unwrap(), [Piece::Code("input.id")]);
+        assert_eq!(split("user:${input.id}!").unwrap(), [plain("user:"), Piece::Code("input.id"), plain("!")]);
+        assert_eq!(split("${{'a': {'b': '}'}}}").unwrap(), [Piece::Code("{'a': {'b': '}'}}")]);
+        assert_eq!(split(r#"${"\"}"}x"#).unwrap(), [Piece::Code(r#""\"}""#), plain("x")]);
+        assert_eq!(split("$${input} costs $5").unwrap(), [plain("${input} costs $5")]);
+        assert!(split("${input.id").is_err());
+    }
+}
