@@ -24,11 +24,10 @@ impl std::error::Error for Skipped {}
 
 /// Installs Debian packages where that is possible, as root with apt-get. What could not be installed shows
 /// when its server is started.
-pub fn packages(names: &[&str]) {
+pub fn packages(names: &[&str], log: &Path) {
     if names.is_empty() || !rustix::process::geteuid().is_root() || on_path("apt-get").is_none() {
         return;
     }
-    let log = std::env::temp_dir().join(format!("chassis-apt-{}.log", std::process::id()));
     let apt = |arguments: &[&str]| {
         let mut command = Command::new("apt-get");
         command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
@@ -39,8 +38,8 @@ pub fn packages(names: &[&str]) {
     let install = || apt(&[&["install", "-y", "--no-install-recommends"], names].concat());
     let what = format!("installing {}", names.join(" "));
     // A machine without package lists knows no package; one with old lists asks for files that are gone.
-    let done = logged("apt-get", "updating the package lists", &mut apt(&["update"]), &log)
-        .and_then(|()| logged("apt-get", &what, &mut install(), &log));
+    let done = logged("apt-get", "updating the package lists", &mut apt(&["update"]), log)
+        .and_then(|()| logged("apt-get", &what, &mut install(), log));
     if let Err(error) = done {
         say("apt-get", &format!("{error:#}"));
     }

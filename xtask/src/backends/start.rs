@@ -21,9 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Starts what does not run yet and waits until each answers.
 pub fn start(backends: &[&'static dyn Backend]) -> Result<Vec<Outcome>> {
-    let folder = place::backends();
-    let _lock = Lock::take(&folder)?;
-    let mut state = State::read(&folder)?;
+    start_in(&place::backends(), backends)
+}
+
+/// The same, with the state in this folder.
+pub fn start_in(folder: &Path, backends: &[&'static dyn Backend]) -> Result<Vec<Outcome>> {
+    let _lock = Lock::take(folder)?;
+    let mut state = State::read(folder)?;
     let data = data_folder(&mut state)?;
     let mut packages = Vec::new();
     for backend in backends {
@@ -32,10 +36,10 @@ pub fn start(backends: &[&'static dyn Backend]) -> Result<Vec<Outcome>> {
             packages.extend(backend.missing_packages());
         }
     }
-    state.write(&folder)?;
-    install::packages(&packages);
+    state.write(folder)?;
+    install::packages(&packages, &folder.join("apt.log"));
 
-    let book = Book { folder, state: Mutex::new(state) };
+    let book = Book { folder: folder.to_path_buf(), state: Mutex::new(state) };
     std::thread::scope(|scope| {
         let threads: Vec<_> =
             backends.iter().map(|backend| scope.spawn(|| outcome(*backend, &data, &book))).collect();
