@@ -84,6 +84,10 @@ pub const FLAG_MAYBE_APPLIED: u32 = 2;
 /// The instance is poisoned by a panic: the host makes a new one.
 pub const FLAG_POISONED: u32 = 4;
 
+/// An operation number that no manifest has: a plugin made with the SDK panics in its first poll, so that the conformance suite
+/// sees a panic caught and the instance made again. A plugin may answer it with `unimplemented` instead.
+pub const OPERATION_PANIC: u32 = u32::MAX;
+
 /// `poll` answers: not yet, the waker will be called.
 pub const PENDING: u32 = 0;
 /// `poll` answers: done, or one item; `out` is written.

@@ -1,0 +1,297 @@
+//! The calls over the boundary. The only file with `from_raw_parts` and with calls of a plugin's functions; what it offers
+//! to the rest of the crate owns what came over, and gives it back when dropped.
+//!
+//! Easy to get wrong: a null pointer with length 0 is an empty slice; an outcome is only written on `READY`; a future or a
+//! stream is dropped exactly once, and before the memory of its call.
+
+use crate::{Call, CallError};
+use bytes::Bytes;
+use chassis_abi::call::{PENDING, READY};
+use chassis_abi::waker::LentWaker;
+use chassis_abi::{
+    ChassisCall, ChassisFuture, ChassisHost, ChassisOutcome, ChassisPlugin, ChassisStream, ChassisWaker,
+    HostBytes, OwnedBytes,
+};
+use std::ffi::c_void;
+use std::marker::PhantomPinned;
+use std::mem::{MaybeUninit, offset_of};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::task::{Context, Poll};
+
+/// A slice from the boundary; null is empty.
+///
+/// # Safety
+/// `ptr` points to `len` bytes that live and do not change for `'a`, or `len` is 0.
+pub(crate) unsafe fn slice<'a>(ptr: *const u8, len: usize) -> &'a [u8] {
+    if ptr.is_null() || len == 0 {
+        return &[];
+    }
+    // SAFETY: not null, and the caller vouches for the rest.
+    unsafe { std::slice::from_raw_parts(ptr, len) }
+}
+
+/// A buffer from the boundary that is to be written.
+///
+/// # Safety
+/// As for [`slice`], and nobody else looks at it. The bytes may be uninitialised: they must only be written.
+pub(crate) unsafe fn slice_mut<'a>(ptr: *mut u8, len: usize) -> &'a mut [MaybeUninit<u8>] {
+    if ptr.is_null() || len == 0 {
+        return &mut [];
+    }
+    // SAFETY: not null, and the caller vouches for the rest.
+    unsafe { std::slice::from_raw_parts_mut(ptr.cast(), len) }
+}
+
+/// The functions of a plugin's table, checked.
+pub(crate) struct Table {
+    create: unsafe extern "C" fn(*const ChassisHost, HostBytes, *mut ChassisOutcome) -> *mut c_void,
+    call: unsafe extern "C" fn(*mut c_void, *const ChassisCall) -> ChassisFuture,
+    close: Option<unsafe extern "C" fn(*mut c_void) -> ChassisFuture>,
+    destroy: unsafe extern "C" fn(*mut c_void),
+}
+
+impl Table {
+    /// Reads a table; the error says what is wrong with it.
+    ///
+    /// # Safety
+    /// `table` is what `chassis_plugin` of an open library points to, whose manifest says `abi`.
+    pub(crate) unsafe fn read(table: *const ChassisPlugin, abi: (u16, u16)) -> Result<Self, String> {
+        let Some(table) = NonNull::new(table.cast_mut()) else { return Err("a null table".into()) };
+        // SAFETY: the size comes first in every version of the table.
+        let size = unsafe { table.cast::<u32>().read_unaligned() };
+        if !table.is_aligned() || (size as usize) < size_of::<ChassisPlugin>() {
+            return Err(format!("a table of {size} bytes"));
+        }
+        // SAFETY: aligned and at least as long as the struct; static by contract.
+        let table: &'static ChassisPlugin = unsafe { table.as_ref() };
+        if (table.abi_major, table.abi_minor) != abi {
+            let (major, minor) = (table.abi_major, table.abi_minor);
+            return Err(format!(
+                "a table of version {major}.{minor} beside a manifest of {}.{}",
+                abi.0, abi.1
+            ));
+        }
+        Ok(Self {
+            create: table.create.ok_or("no `create`")?,
+            call: table.call.ok_or("no `call`")?,
+            close: table.close,
+            destroy: table.destroy.ok_or("no `destroy`")?,
+        })
+    }
+
+    /// Makes an instance. The host's table must live until [`Table::destroy`] has returned.
+    pub(crate) fn create(&self, host: &ChassisHost, config: &[u8]) -> Result<NonNull<c_void>, RawOutcome> {
+        let mut out = ChassisOutcome::EMPTY;
+        // SAFETY: `config` and `out` live for this call, `host` as the caller vouches.
+        let instance = unsafe { (self.create)(host, HostBytes::lend(config), &mut out) };
+        let outcome = RawOutcome::from(out);
+        NonNull::new(instance).ok_or(outcome)
+    }
+
+    /// Closes an instance in good order; `None` when the plugin has nothing to close.
+    pub(crate) fn close(&self, instance: NonNull<c_void>) -> Option<RawFuture> {
+        // SAFETY: the instance is alive, as its holder calls this.
+        self.close.map(|close| RawFuture(unsafe { close(instance.as_ptr()) }))
+    }
+
+    /// Frees an instance.
+    ///
+    /// # Safety
+    /// All its futures and streams are gone, and it is not used again.
+    pub(crate) unsafe fn destroy(&self, instance: NonNull<c_void>) {
+        // SAFETY: as the caller vouches.
+        unsafe { (self.destroy)(instance.as_ptr()) }
+    }
+}
+
+/// What a call lends to the plugin, at one place in memory.
+pub(crate) struct CallMemory {
+    call: Call,
+    lent: MaybeUninit<ChassisCall>,
+    _pinned: PhantomPinned,
+}
+
+// SAFETY: the pointers in `lent` are to what `call` owns, which is Send.
+unsafe impl Send for CallMemory {}
+
+impl CallMemory {
+    pub(crate) fn new(call: Call) -> Self {
+        Self { call, lent: MaybeUninit::uninit(), _pinned: PhantomPinned }
+    }
+
+    pub(crate) fn operation(&self) -> u32 {
+        self.call.operation
+    }
+
+    pub(crate) fn has_upload(&self) -> bool {
+        self.call.upload.is_some()
+    }
+
+    /// Begins the call.
+    ///
+    /// # Safety
+    /// The instance is alive, and the future, and the stream that it answers with, are dropped before `self` is.
+    pub(crate) unsafe fn begin(self: Pin<&mut Self>, table: &Table, instance: NonNull<c_void>) -> RawFuture {
+        // SAFETY: nothing is moved out of the pin.
+        let this = unsafe { self.get_unchecked_mut() };
+        let call = &mut this.call;
+        let text =
+            |field: &Option<std::sync::Arc<str>>| HostBytes::lend(field.as_deref().unwrap_or("").as_bytes());
+        let lent = this.lent.write(ChassisCall {
+            struct_size: size_of::<ChassisCall>() as u32,
+            operation: call.operation,
+            json: HostBytes::lend(&call.json),
+            raw: HostBytes::lend(&call.raw),
+            traceparent: text(&call.traceparent),
+            tracestate: text(&call.tracestate),
+            idempotency_key: text(&call.idempotency_key),
+            tenant: text(&call.tenant),
+            deadline_unix_ns: call.deadline_unix_ns(),
+            upload: call.upload.take().map_or(ChassisStream::NONE, crate::Upload::into_raw),
+        });
+        // SAFETY: `lent` and what it points to are pinned, and outlive the future as the caller vouches.
+        RawFuture(unsafe { (table.call)(instance.as_ptr(), lent) })
+    }
+}
+
+/// A plugin's future.
+pub(crate) struct RawFuture(ChassisFuture);
+
+impl RawFuture {
+    /// Takes over a future that came over the boundary.
+    pub(crate) fn new(future: ChassisFuture) -> Self {
+        Self(future)
+    }
+
+    /// Polls. After `Ready` it is only dropped.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<RawOutcome, CallError>> {
+        let Some(poll) = self.0.poll else {
+            return Poll::Ready(Err(CallError::plugin_defect("a future without `poll`")));
+        };
+        match poll_with(poll, self.0.data, cx) {
+            (PENDING, _) => Poll::Pending,
+            // SAFETY: READY means that the outcome is written.
+            (READY, out) => Poll::Ready(Ok(RawOutcome::from(unsafe { out.assume_init() }))),
+            (other, _) => Poll::Ready(Err(CallError::plugin_defect(&format!("`poll` answered {other}")))),
+        }
+    }
+}
+
+impl Drop for RawFuture {
+    fn drop(&mut self) {
+        if let Some(drop) = self.0.drop {
+            // SAFETY: dropped once, here.
+            unsafe { drop(self.0.data) };
+        }
+    }
+}
+
+/// A plugin's stream.
+pub(crate) struct RawStream(ChassisStream);
+
+impl RawStream {
+    fn new(stream: ChassisStream) -> Option<Self> {
+        (!stream.data.is_null()).then_some(Self(stream))
+    }
+
+    /// Polls for an item; `None` is the end. After the end, or an outcome with a code, it is only dropped.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RawOutcome, CallError>>> {
+        let Some(poll) = self.0.poll_next else {
+            return Poll::Ready(Some(Err(CallError::plugin_defect("a stream without `poll_next`"))));
+        };
+        match poll_with(poll, self.0.data, cx) {
+            (PENDING, _) => Poll::Pending,
+            // SAFETY: READY means that the outcome is written.
+            (READY, out) => Poll::Ready(Some(Ok(RawOutcome::from(unsafe { out.assume_init() })))),
+            (chassis_abi::call::END, _) => Poll::Ready(None),
+            (other, _) => {
+                Poll::Ready(Some(Err(CallError::plugin_defect(&format!("`poll_next` answered {other}")))))
+            }
+        }
+    }
+
+    pub(crate) fn grant(&mut self, credits: u32) {
+        if let Some(grant) = self.0.grant {
+            // SAFETY: the stream is alive and held by us alone.
+            unsafe { grant(self.0.data, credits) };
+        }
+    }
+}
+
+impl Drop for RawStream {
+    fn drop(&mut self) {
+        if let Some(drop) = self.0.drop {
+            // SAFETY: dropped once, here.
+            unsafe { drop(self.0.data) };
+        }
+    }
+}
+
+/// An outcome that came over the boundary, owned.
+pub(crate) struct RawOutcome {
+    pub(crate) code: u32,
+    pub(crate) flags: u32,
+    pub(crate) json: Owned,
+    pub(crate) raw: Owned,
+    pub(crate) stream: Option<RawStream>,
+}
+
+impl From<ChassisOutcome> for RawOutcome {
+    fn from(out: ChassisOutcome) -> Self {
+        let ChassisOutcome { code, flags, json, raw, stream } = out;
+        Self { code, flags, json: Owned(json), raw: Owned(raw), stream: RawStream::new(stream) }
+    }
+}
+
+/// Bytes that were handed over.
+pub(crate) struct Owned(OwnedBytes);
+
+impl Owned {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        // SAFETY: ours until released, and unchanged since they were handed over.
+        unsafe { slice(self.0.ptr, self.0.len) }
+    }
+}
+
+impl AsRef<[u8]> for Owned {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}
+
+impl Drop for Owned {
+    fn drop(&mut self) {
+        if let Some(release) = self.0.release {
+            // SAFETY: released once, here.
+            unsafe { release(self.0.ptr, self.0.len, self.0.owner) };
+        }
+    }
+}
+
+type PollFn = unsafe extern "C" fn(*mut c_void, *const ChassisWaker, *mut ChassisOutcome) -> u32;
+
+#[inline]
+fn poll_with(poll: PollFn, data: *mut c_void, cx: &mut Context<'_>) -> (u32, MaybeUninit<ChassisOutcome>) {
+    let waker = LentWaker::new(cx.waker());
+    let mut out = MaybeUninit::uninit();
+    // SAFETY: waker and out live for this call; the maker of `data` gave `poll` with it, and we alone hold it.
+    let answer = unsafe { poll(data, waker.as_ptr(), out.as_mut_ptr()) };
+    (answer, out)
+}
+
+// `Table::read` looks at the size before it knows how long the table is.
+const _: () = assert!(offset_of!(ChassisPlugin, struct_size) == 0);
+
+/// Hands bytes over to a plugin, without a copy.
+pub(crate) fn owned_bytes(bytes: Bytes) -> OwnedBytes {
+    unsafe extern "C" fn release(_: *const u8, _: usize, owner: *mut c_void) {
+        // SAFETY: the owner is the box made below, given back once.
+        drop(unsafe { Box::from_raw(owner.cast::<Bytes>()) });
+    }
+    if bytes.is_empty() {
+        return OwnedBytes::EMPTY;
+    }
+    let (ptr, len) = (bytes.as_ptr(), bytes.len());
+    OwnedBytes { ptr, len, owner: Box::into_raw(Box::new(bytes)).cast(), release: Some(release) }
+}

@@ -1,0 +1,93 @@
+//! Items that follow a reply.
+
+use crate::ffi::{CallMemory, RawStream};
+use crate::instance::Inner;
+use crate::{CallError, Reply};
+use futures_core::Stream;
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+/// The items of an operation that answers with a stream. The plugin sends as many as were granted, none at first. Dropping
+/// this stops it. An error is the last item.
+pub struct ItemStream(Option<Box<Live>>);
+
+// Fields are dropped in this order: the plugin's stream, the memory that it borrows, the instance.
+struct Live {
+    stream: RawStream,
+    _memory: Option<Pin<Box<CallMemory>>>,
+    instance: Arc<Inner>,
+    credits: u64,
+    window: bool,
+}
+
+impl ItemStream {
+    /// Allows the plugin to send `credits` more items.
+    pub fn grant(&mut self, credits: u32) {
+        if let Some(live) = &mut self.0 {
+            live.credits += u64::from(credits);
+            live.stream.grant(credits);
+        }
+    }
+
+    /// Grants `items` now, and one more for each item that is taken: at most `items` are on their way at any time.
+    pub fn with_window(mut self, items: u32) -> Self {
+        self.grant(items);
+        if let Some(live) = &mut self.0 {
+            live.window = true;
+        }
+        self
+    }
+
+    /// The next item; `None` is the end.
+    pub async fn next(&mut self) -> Option<Result<Reply, CallError>> {
+        poll_fn(|cx| self.poll_item(cx)).await
+    }
+
+    /// As [`ItemStream::next`], for those who poll.
+    pub fn poll_item(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Reply, CallError>>> {
+        let Some(live) = &mut self.0 else { return Poll::Ready(None) };
+        let item = match ready!(live.stream.poll_next(cx)) {
+            None => None,
+            Some(Err(error)) => Some(Err(error)),
+            Some(Ok(outcome)) if outcome.code != 0 => Some(Err(live.instance.failed(&outcome))),
+            Some(Ok(outcome)) => Some(live.take_credit().map(|()| Reply::new(outcome))),
+        };
+        if !matches!(item, Some(Ok(_))) {
+            self.0 = None;
+        }
+        Poll::Ready(item)
+    }
+
+    pub(crate) fn new(stream: RawStream, memory: Option<Pin<Box<CallMemory>>>, instance: Arc<Inner>) -> Self {
+        Self(Some(Box::new(Live { stream, _memory: memory, instance, credits: 0, window: false })))
+    }
+}
+
+impl Live {
+    fn take_credit(&mut self) -> Result<(), CallError> {
+        let left = self.credits.checked_sub(1);
+        self.credits = left.ok_or_else(|| CallError::plugin_defect("more items than were granted"))?;
+        if self.window {
+            self.credits += 1;
+            self.stream.grant(1);
+        }
+        Ok(())
+    }
+}
+
+impl Stream for ItemStream {
+    type Item = Result<Reply, CallError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_item(cx)
+    }
+}
+
+impl fmt::Debug for ItemStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ItemStream").field("ended", &self.0.is_none()).finish()
+    }
+}
