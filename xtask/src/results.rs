@@ -1,11 +1,11 @@
 //! Reading the output of `cargo test -- --show-output`: what passed, what failed, what was skipped and why.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 /// What a test run came to.
 #[derive(Debug, Default)]
 pub struct Results {
-    /// Tests that passed, those that skipped something not counted.
+    /// Tests that passed. A suite that tells its cases counts as these.
     pub passed: usize,
     pub failed: Vec<String>,
     pub skipped: Vec<Skip>,
@@ -15,8 +15,15 @@ pub struct Results {
     section: Section,
     /// The test whose captured output is being read.
     within: Option<String>,
-    /// The tests that said that they skip something.
-    reduced: BTreeSet<String>,
+    /// What the tests of this executable told of their own cases.
+    suites: BTreeMap<String, Suite>,
+}
+
+/// The cases of one test, told as `ok: …`, `FAILED: …` and `skipped: …`.
+#[derive(Debug, Default)]
+struct Suite {
+    passed: usize,
+    failed: Vec<String>,
 }
 
 /// One `skipped: NAME: why`.
@@ -50,8 +57,15 @@ impl Results {
         }
         if let Some((name, why)) = text.strip_prefix("skipped: ").and_then(|rest| rest.split_once(": ")) {
             self.skipped.push(Skip { name: name.to_owned(), why: why.to_owned() });
-            self.reduced.extend(self.within.clone());
+            if self.within.is_some() {
+                self.suite();
+            }
             return true;
+        }
+        if let Some(case) = text.strip_prefix("FAILED: ").filter(|_| self.within.is_some()) {
+            self.suite().failed.push(case.to_owned());
+        } else if text.starts_with("ok: ") && self.within.is_some() {
+            self.suite().passed += 1;
         }
         if let Some(name) = text.strip_prefix("---- ").and_then(|rest| rest.strip_suffix(" stdout ----")) {
             self.within = Some(name.to_owned());
@@ -80,7 +94,7 @@ impl Results {
             self.failed.push(format!("{binary}: ended without a result; it crashed or was killed"));
             self.section = Section::Progress;
             self.within = None;
-            self.reduced.clear();
+            self.suites.clear();
         }
     }
 
@@ -106,12 +120,25 @@ impl Results {
             let before = text.split(word).next().unwrap_or_default();
             before.split_whitespace().last().and_then(|number| number.parse().ok()).unwrap_or(0)
         };
-        let reduced = self.reduced.len();
-        self.passed += count(" passed").saturating_sub(reduced);
-        self.binary = None;
+        self.passed += count(" passed");
+        let binary = self.binary.take().unwrap_or_default();
+        for (test, suite) in std::mem::take(&mut self.suites) {
+            self.passed += suite.passed;
+            let own = format!("{binary}: {test}");
+            match self.failed.iter().position(|failed| *failed == own) {
+                None => self.passed = self.passed.saturating_sub(1),
+                // Its cases say more than it does.
+                Some(place) if !suite.failed.is_empty() => drop(self.failed.remove(place)),
+                Some(_) => {}
+            }
+            self.failed.extend(suite.failed.iter().map(|case| format!("{own}: {case}")));
+        }
         self.section = Section::Progress;
         self.within = None;
-        self.reduced.clear();
+    }
+
+    fn suite(&mut self) -> &mut Suite {
+        self.suites.entry(self.within.clone().unwrap_or_default()).or_default()
     }
 
     fn label(&self, executable: &str) -> String {
@@ -148,7 +175,9 @@ successes:
 
 ---- cache::ttl stdout ----
 chatter
-skipped: cache::ttl: redis is not here
+ok: cache: gets what was set (3 ms)
+ok: cache: forgets in time (90 ms)
+skipped: redis cache panic: the plugin offers none
 
 successes:
     cache::ttl
@@ -158,8 +187,9 @@ test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; fini
 
      Running unittests src/lib.rs (target/debug/deps/chassis_abi-77aa)
 
-running 2 tests
+running 3 tests
 test layout ... FAILED
+test run ... FAILED
 test code ... ok
 
 failures:
@@ -167,10 +197,14 @@ failures:
 ---- layout stdout ----
 assertion failed
 
+---- run stdout ----
+ok: queue: keeps the order (3 ms)
+FAILED: queue: confirms: no confirm
+
 failures:
     layout
 
-test result: FAILED. 1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
+test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s
 
      Running tests/crash.rs (target/debug/deps/crash-1b)
 
@@ -183,12 +217,16 @@ running 1 test
         let mut results = Results::new(packages);
         let shown: Vec<&str> = OUTPUT.lines().filter(|line| results.line(line)).collect();
         results.finish();
-        assert_eq!(results.passed, 3, "manifest, cache::missing and code; not what skipped");
+        assert_eq!(
+            results.passed, 6,
+            "manifest, cache::missing, code, and three cases; not the suites themselves"
+        );
         assert_eq!(results.failed[0], "chassis_abi: layout");
-        assert!(results.failed[1].starts_with("crash: ended without a result"), "{:?}", results.failed);
-        assert_eq!(results.failed.len(), 2);
+        assert_eq!(results.failed[1], "chassis_abi: run: queue: confirms: no confirm");
+        assert!(results.failed[2].starts_with("crash: ended without a result"), "{:?}", results.failed);
+        assert_eq!(results.failed.len(), 3);
         let ignored = Skip { name: "chassis-plugin-redis: slow".into(), why: "takes an hour".into() };
-        let skipped = Skip { name: "cache::ttl".into(), why: "redis is not here".into() };
+        let skipped = Skip { name: "redis cache panic".into(), why: "the plugin offers none".into() };
         assert_eq!(results.skipped, [ignored, skipped]);
         assert!(shown.contains(&"assertion failed") && !shown.contains(&"chatter"));
     }
