@@ -189,9 +189,7 @@ impl<'a> Node<'a> {
                 .map(Value::Number)
                 .ok_or_else(|| self.problem("JSON has no such number"))?,
             DeValue::Datetime(time) => Value::String(time.to_string()),
-            DeValue::Array(_) => {
-                Value::Array(self.list()?.iter().map(Node::json).collect::<Result<_, _>>()?)
-            }
+            DeValue::Array(_) => Value::Array(self.list()?.iter().map(Node::json).collect::<Result<_, _>>()?),
             DeValue::Table(_) => {
                 let mut object = Map::new();
                 for (name, _, node) in self.fields()?.in_order() {

@@ -19,8 +19,21 @@ static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
 });
 
 /// Names of CEL's types, which stand where a variable may stand.
-const TYPES: &[&str] =
-    &["bool", "bytes", "double", "dyn", "int", "list", "map", "null_type", "string", "type", "uint", "optional", "math"];
+const TYPES: &[&str] = &[
+    "bool",
+    "bytes",
+    "double",
+    "dyn",
+    "int",
+    "list",
+    "map",
+    "null_type",
+    "string",
+    "type",
+    "uint",
+    "optional",
+    "math",
+];
 
 /// A compiled expression.
 #[derive(Debug)]
@@ -163,7 +176,7 @@ impl Walk<'_> {
                 known("step", step, self.names.steps)?;
                 self.steps.insert((*step).to_owned());
                 match rest.get(1) {
-                    Some(field) => known("field of a step", field, &["output", "skipped"]),
+                    Some(field) => known("field of a step", field, &["input", "output", "skipped"]),
                     None => Err(format!("write `steps.{step}.output` or `steps.{step}.skipped`")),
                 }
             }

@@ -49,7 +49,13 @@ type Ended = (usize, Result<Value, CallFailure>, f64);
 
 impl Progress {
     /// A run of which nothing has happened. The input must have been accepted.
-    pub fn new(flow: Arc<Flow>, calls: Arc<dyn Calls>, spans: Spans, input: Value, mut context: Context) -> Self {
+    pub fn new(
+        flow: Arc<Flow>,
+        calls: Arc<dyn Calls>,
+        spans: Spans,
+        input: Value,
+        mut context: Context,
+    ) -> Self {
         let id = uuid::Uuid::now_v7();
         let run_id: Arc<str> = Arc::from(id.to_string());
         let span = spans.flow(&flow.name, &run_id, &context.trace);
@@ -59,7 +65,8 @@ impl Progress {
         }
         let run = json!({ "id": &*run_id, "started_at": super::clock::now() });
         let scope = Scope::new(&input, &run, &Value::Object(calls.roles()));
-        let steps = flow.steps.iter().map(|step| StepProgress::new(&step.name, step.call.to_string())).collect();
+        let steps =
+            flow.steps.iter().map(|step| StepProgress::new(&step.name, step.call.to_string())).collect();
         Self {
             scope,
             span,
@@ -133,7 +140,9 @@ impl Progress {
                         ready.extend(plan.ended(at));
                     }
                 }
-                Err(failure) if failure.error.maybe_applied => self.failed(at, StepEvent::FailUnsure, failure),
+                Err(failure) if failure.error.maybe_applied => {
+                    self.failed(at, StepEvent::FailUnsure, failure)
+                }
                 Err(failure) => self.failed(at, StepEvent::Fail, failure),
             }
         }
@@ -204,7 +213,7 @@ impl Progress {
         if self.flow.consumes == Some(at) {
             self.message = self.spans.process(&output["message"], &self.span);
         }
-        self.scope.step_ended(&step.name, Some(&output));
+        self.scope.step_ended(&step.name, Some((&self.steps[at].input, &output)));
         self.steps[at].output = output;
         self.turn_step(at, StepEvent::Succeed);
         self.ended.push(at);

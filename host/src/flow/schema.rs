@@ -7,7 +7,17 @@ use serde_json::{Map, Value, json};
 const TYPES: &[&str] = &["string", "integer", "number", "boolean", "object", "array", "any"];
 /// What may be said of a field.
 const WORDS: &[&str] = &[
-    "type", "required", "default", "description", "min", "max", "min_length", "max_length", "one_of", "format", "fields",
+    "type",
+    "required",
+    "default",
+    "description",
+    "min",
+    "max",
+    "min_length",
+    "max_length",
+    "one_of",
+    "format",
+    "fields",
     "items",
 ];
 
@@ -72,7 +82,10 @@ impl Schema {
 
     fn check(&self, path: &str, input: &Value) -> Result<Value, Misfit> {
         let Some(given) = input.as_object() else {
-            return Err(Misfit { field: path.to_owned(), message: format!("must be an object, but is {}", kind_of(input)) });
+            return Err(Misfit {
+                field: path.to_owned(),
+                message: format!("must be an object, but is {}", kind_of(input)),
+            });
         };
         let names = self.names();
         if let Some(name) = given.keys().find(|name| !names.contains(&name.as_str())) {
@@ -103,11 +116,12 @@ impl Field {
         let table = node.fields()?;
         table.only(WORDS)?;
         let default = table.get("default").map(|node| node.json()).transpose()?;
-        let required = table.get("required").map(|node| node.flag()).transpose()?.unwrap_or(default.is_none());
+        let required =
+            table.get("required").map(|node| node.flag()).transpose()?.unwrap_or(default.is_none());
         let kind = table.require("type")?;
         let number = |name| table.get(name).map(|node| number(&node)).transpose();
-        let field = Self {
-            default,
+        let mut field = Self {
+            default: None,
             description: table.get("description").map(|node| node.text().map(str::to_owned)).transpose()?,
             min: number("min")?,
             max: number("max")?,
@@ -126,8 +140,9 @@ impl Field {
             items: table.get("items").map(|node| Self::read(&node).map(Box::new)).transpose()?,
             ..Self::of_type(&kind, kind.text()?, required)?
         };
-        if let (Some(node), Some(default)) = (table.get("default"), &field.default) {
-            field.check("default", default).map_err(|misfit| node.problem(misfit.message))?;
+        if let (Some(node), Some(default)) = (table.get("default"), default) {
+            let complete = |misfit: Misfit| node.problem(format!("{}: {}", misfit.field, misfit.message));
+            field.default = Some(field.check("default", &default).map_err(complete)?);
         }
         Ok(field)
     }
@@ -201,7 +216,8 @@ impl Field {
             None if self.kind == "any" => json!({}),
             None => json!({ "type": self.kind }),
         };
-        let of_length = if self.kind == "array" { ("minItems", "maxItems") } else { ("minLength", "maxLength") };
+        let of_length =
+            if self.kind == "array" { ("minItems", "maxItems") } else { ("minLength", "maxLength") };
         let words = [
             ("description", self.description.clone().map(Value::from)),
             ("default", self.default.clone()),

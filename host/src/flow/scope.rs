@@ -23,10 +23,12 @@ impl Scope {
         scope
     }
 
-    /// Makes the result of a step known; `None` when it was skipped.
-    pub fn step_ended(&mut self, step: &str, output: Option<&Value>) {
-        self.set(&format!("steps.{step}.output"), output.unwrap_or(&Value::Null));
-        self.set(&format!("steps.{step}.skipped"), &Value::Bool(output.is_none()));
+    /// Makes the input and the result of a step known; `None` when it was skipped.
+    pub fn step_ended(&mut self, step: &str, ended: Option<(&Value, &Value)>) {
+        let (input, output) = ended.unwrap_or((&Value::Null, &Value::Null));
+        self.set(&format!("steps.{step}.input"), input);
+        self.set(&format!("steps.{step}.output"), output);
+        self.set(&format!("steps.{step}.skipped"), &Value::Bool(ended.is_none()));
     }
 
     /// The same, with `step.input` and `step.output` for the `check` and `undo` of one step.

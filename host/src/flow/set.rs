@@ -31,7 +31,8 @@ impl FlowSet {
     pub fn load(folder: &Path) -> Result<Self, FlowErrors> {
         let mut set = Self::default();
         let mut errors = Vec::new();
-        let entries = std::fs::read_dir(folder).map_err(|error| FlowErrors(vec![unreadable(folder, &error)]))?;
+        let entries =
+            std::fs::read_dir(folder).map_err(|error| FlowErrors(vec![unreadable(folder, &error)]))?;
         let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
         files.sort();

@@ -47,7 +47,9 @@ impl Template {
                 let compile = |(name, _, node): (&str, usize, Node<'_>)| {
                     Ok((name.to_owned(), Self::compile(&node, names)?))
                 };
-                Self::Object(node.fields()?.in_order().into_iter().map(compile).collect::<Result<_, Problem>>()?)
+                Self::Object(
+                    node.fields()?.in_order().into_iter().map(compile).collect::<Result<_, Problem>>()?,
+                )
             }
             _ => Self::Literal(node.json()?),
         })
@@ -72,7 +74,9 @@ impl Template {
                 }
                 Value::String(text)
             }
-            Self::List(items) => Value::Array(items.iter().map(|item| item.render(scope)).collect::<Result<_, _>>()?),
+            Self::List(items) => {
+                Value::Array(items.iter().map(|item| item.render(scope)).collect::<Result<_, _>>()?)
+            }
             Self::Object(fields) => {
                 let mut object = Map::with_capacity(fields.len());
                 for (name, field) in fields {
@@ -188,7 +192,10 @@ mod tests {
         let plain = |text: &str| Piece::Plain(text.to_owned());
         assert_eq!(split("a").unwrap(), [plain("a")]);
         assert_eq!(split("${ input.id }").unwrap(), [Piece::Code("input.id")]);
-        assert_eq!(split("user:${input.id}!").unwrap(), [plain("user:"), Piece::Code("input.id"), plain("!")]);
+        assert_eq!(
+            split("user:${input.id}!").unwrap(),
+            [plain("user:"), Piece::Code("input.id"), plain("!")]
+        );
         assert_eq!(split("${{'a': {'b': '}'}}}").unwrap(), [Piece::Code("{'a': {'b': '}'}}")]);
         assert_eq!(split(r#"${"\"}"}x"#).unwrap(), [Piece::Code(r#""\"}""#), plain("x")]);
         assert_eq!(split("$${input} costs $5").unwrap(), [plain("${input} costs $5")]);
