@@ -73,7 +73,7 @@ impl Spec {
         let mut spec = Self::new(None, TelemetryKind::Internal, "health", "Asks the server how it is.");
         spec.effect = Effect::Read;
         spec.idempotent = true;
-        spec.typed::<(), Health>()
+        spec.typed::<crate::operations::Nothing, Health>()
     }
 
     /// Sets the types.
@@ -193,9 +193,6 @@ fn schema<T: JsonSchema>() -> Value {
     let mut schema = settings.into_generator().into_root_schema_for::<T>().to_value();
     if let Some(object) = schema.as_object_mut() {
         object.remove("title");
-        if object.get("type") == Some(&json!("null")) {
-            return json!({ "type": "object", "additionalProperties": false });
-        }
     }
     schema
 }

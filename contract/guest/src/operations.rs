@@ -6,6 +6,11 @@ use crate::ffi::Env;
 use crate::manifest::Spec;
 use chassis_abi::ChassisFuture;
 
+/// The input of an operation that takes none.
+#[derive(serde::Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nothing {}
+
 /// Begins one call.
 pub(crate) type Begin<P> = Box<dyn Fn(Env<P>) -> ChassisFuture + Send + Sync>;
 
@@ -21,7 +26,10 @@ impl<P: Plugin> Operations<P> {
         let mut operations = Self { specs: Vec::new(), begins: Vec::new() };
         operations.__add(Spec::health(), |env| {
             let at = env.at();
-            crate::ffi::begin_unary(at, async move { env.plugin().health().await })
+            crate::ffi::begin_unary(at, async move {
+                env.input::<Nothing>()?;
+                env.plugin().health().await
+            })
         });
         P::operations(&mut operations);
         operations

@@ -8,7 +8,7 @@ use chassis_abi::Code;
 use chassis_abi::call::{FLAG_POISONED, OPERATION_PANIC};
 use serde_json::Value;
 use std::ffi::c_void;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -91,8 +91,8 @@ pub struct Destroyed(watch::Receiver<()>);
 
 impl Destroyed {
     /// Waits.
-    pub fn wait(mut self) -> impl Future<Output = ()> + Send + 'static {
-        async move { while self.0.changed().await.is_ok() {} }
+    pub async fn wait(mut self) {
+        while self.0.changed().await.is_ok() {}
     }
 }
 
@@ -105,8 +105,10 @@ pub(crate) struct Inner {
     // `None` only while it is being dropped.
     live: Option<Live>,
     state: AtomicU8,
-    on_poison: OnceLock<Box<dyn Fn(&CallError) + Send + Sync>>,
+    on_poison: OnceLock<OnPoison>,
 }
+
+type OnPoison = Box<dyn Fn(&CallError) + Send + Sync>;
 
 struct Live {
     plugin: Arc<Plugin>,
@@ -157,10 +159,11 @@ impl Inner {
     pub(crate) fn failed(&self, outcome: &RawOutcome) -> CallError {
         let error = CallError::from_outcome(outcome);
         let poisoned = outcome.flags & FLAG_POISONED != 0;
-        if poisoned && self.state.swap(POISONED, Ordering::Relaxed) == OPEN {
-            if let Some(hook) = self.on_poison.get() {
-                hook(&error);
-            }
+        if poisoned
+            && self.state.swap(POISONED, Ordering::Relaxed) == OPEN
+            && let Some(hook) = self.on_poison.get()
+        {
+            hook(&error);
         }
         error
     }

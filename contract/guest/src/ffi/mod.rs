@@ -17,6 +17,7 @@ pub(crate) use stream::{drop_stream_of_host, grant_stream_of_host, poll_stream_o
 
 use crate::instance::Instance;
 use crate::{Error, Plugin, Upload};
+use chassis_abi::call::OPERATION_PANIC;
 use chassis_abi::manifest::{ManifestHeader, ManifestSection};
 use chassis_abi::{
     ABI_MAJOR, ABI_MINOR, ChassisCall, ChassisFuture, ChassisHost, ChassisOutcome, ChassisPlugin, Code,
@@ -74,6 +75,9 @@ unsafe extern "C" fn call<P: Plugin>(instance: *mut c_void, call: *const Chassis
     let at = env.at();
     if instance.shared.poisoned() {
         return begin(at, std::future::ready(poisoned()));
+    }
+    if call.operation == OPERATION_PANIC {
+        return begin(at, async { panic!("asked to, by the conformance suite") });
     }
     let Some(operation) = instance.begins.get(call.operation as usize) else {
         let error =

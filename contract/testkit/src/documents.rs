@@ -1,0 +1,6 @@
+//! What every plugin of the contract `documents` must do.
+
+use crate::Case;
+
+/// The cases.
+pub const CASES: &[Case] = &[];
