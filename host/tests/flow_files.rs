@@ -258,7 +258,7 @@ async fn process_welcome_settles_a_message_or_gives_it_back() {
     let outcome =
         engine(shipped(), &script).run("process-welcome", json!({}), Context::default()).await.unwrap();
     assert_eq!(outcome.state, RunState::Undone);
-    assert_eq!(script.called()[2..], ["preferences.update", "messages.nack"]);
+    assert_eq!(script.called()[1..], ["preferences.update", "messages.nack"]);
 
     let script = Arc::new(Script::default().answer("messages.receive", |_, _| json!({ "message": null })));
     let outcome =

@@ -17,6 +17,9 @@ pub trait Calls: Send + Sync + 'static {
         context: Context,
     ) -> BoxFuture<'a, Result<Value, CallFailure>>;
 
+    /// What telemetry calls the backend behind an operation: `rabbitmq`.
+    fn system(&self, role: &str, operation: &str) -> Option<String>;
+
     /// Which plugin plays each role, as expressions see it in `roles`.
     fn roles(&self) -> Map<String, Value>;
 }

@@ -10,6 +10,7 @@ use super::state::{RunEvent, RunState, StepEvent, StepState};
 use super::trace::{Span, Spans};
 use crate::error::CallFailure;
 use crate::request::Context;
+use crate::telemetry::ProcessSpan;
 use chassis_abi::Code;
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -32,7 +33,7 @@ pub struct Progress {
     /// The steps that have or may have an effect, in the order in which they ended.
     pub(super) ended: Vec<usize>,
     /// The processing of the message that the flow consumes.
-    message: Option<Span>,
+    message: Option<ProcessSpan>,
     state: RunState,
     error: Option<RunError>,
 }
@@ -88,20 +89,19 @@ impl Progress {
         let started = Instant::now();
         self.go_forward().await;
         let output = if self.error.is_none() { self.answer() } else { Value::Null };
+        if let Some(message) = self.message.take() {
+            message.finish(self.error.as_ref().map_or(Ok(()), |error| Err(&error.failure)));
+        }
         if let Some(error) = &self.error {
             self.span.failed(&error.failure);
-            if let Some(message) = &self.message {
-                message.failed(&error.failure);
-            }
             self.turn(RunEvent::Fail);
             let complete = self.undo().await;
             self.turn(if complete { RunEvent::FinishUndo } else { RunEvent::FailUndo });
         } else {
             self.turn(RunEvent::Finish);
         }
-        drop(self.message.take());
         let elapsed = started.elapsed();
-        self.spans.ended(&self.span, &self.flow.name, self.state, elapsed);
+        self.spans.ended(&mut self.span, &self.flow.name, self.state, elapsed);
         RunOutcome {
             run_id: self.run_id.to_string(),
             flow: self.flow.name.clone(),
@@ -162,10 +162,10 @@ impl Progress {
         }
         let input = step.input.render(&self.scope).map_err(|reason| broken("input", reason))?;
         let parent = match (&self.message, self.flow.consumes) {
-            (Some(message), Some(source)) if plan::depends(&self.flow.steps, at, source) => message,
-            _ => &self.span,
+            (Some(message), Some(source)) if plan::depends(&self.flow.steps, at, source) => message.context(),
+            _ => self.span.context(),
         };
-        let span = self.spans.step(&step.name, parent.context());
+        let mut span = self.spans.step(&step.name, parent);
         let context = Context {
             trace: span.context().clone(),
             idempotency_key: Some(Arc::from(format!("{}/{}", self.run_id, step.name))),
@@ -211,7 +211,14 @@ impl Progress {
             }
         }
         if self.flow.consumes == Some(at) {
-            self.message = self.spans.process(&output["message"], &self.span);
+            let system = self.calls.system(&step.call.role, &step.call.operation);
+            let queue = self.steps[at].input["queue"].as_str().unwrap_or_default();
+            self.message = self.spans.process(
+                system.as_deref().unwrap_or_default(),
+                queue,
+                &output["message"],
+                &self.span,
+            );
         }
         self.scope.step_ended(&step.name, Some((&self.steps[at].input, &output)));
         self.steps[at].output = output;

@@ -1,56 +1,102 @@
-//! What a run leaves in telemetry: a span for the flow, one for each step and undo, one for the processing of a message.
+//! What a run leaves in telemetry: a span for the flow, one for each step and undo, one for the processing of a message, and the
+//! count and duration of runs.
 
 use super::state::RunState;
 use crate::error::CallFailure;
-use opentelemetry::trace::SpanContext;
+use crate::telemetry::{FlowTelemetry, ProcessSpan, SpanGuard, Telemetry};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanContext, SpanKind};
 use serde_json::Value;
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// Makes the spans of runs.
+/// Makes the spans of runs. The default makes none, for tests.
 #[derive(Clone, Default)]
-pub struct Spans;
+pub struct Spans(Option<Arc<Reported>>);
+
+struct Reported {
+    telemetry: Telemetry,
+    /// Handles by flow, registered beforehand.
+    flows: HashMap<String, FlowTelemetry>,
+}
 
 /// A span that ends when it is dropped.
 pub struct Span {
-    context: SpanContext,
+    guard: Option<SpanGuard>,
+    parent: SpanContext,
 }
 
 impl Spans {
+    /// Reports runs of these flows.
+    pub fn new<'a>(telemetry: &Telemetry, flows: impl IntoIterator<Item = &'a str>) -> Self {
+        let flows = flows.into_iter().map(|flow| (flow.to_owned(), telemetry.flow(flow))).collect();
+        Self(Some(Arc::new(Reported { telemetry: telemetry.clone(), flows })))
+    }
+
     /// The span of a run.
-    pub fn flow(&self, _flow: &str, _run_id: &str, parent: &SpanContext) -> Span {
-        Span { context: parent.clone() }
+    pub fn flow(&self, flow: &str, run_id: &str, parent: &SpanContext) -> Span {
+        let attributes = [("chassis.flow", flow), ("chassis.run.id", run_id)];
+        self.start(format!("flow {flow}"), parent, attributes)
     }
 
     /// The span of a step.
-    pub fn step(&self, _step: &str, parent: &SpanContext) -> Span {
-        Span { context: parent.clone() }
+    pub fn step(&self, step: &str, parent: &SpanContext) -> Span {
+        self.start(format!("step {step}"), parent, [("chassis.step", step)])
     }
 
     /// The span of a step's undo.
-    pub fn undo(&self, _step: &str, parent: &SpanContext) -> Span {
-        Span { context: parent.clone() }
+    pub fn undo(&self, step: &str, parent: &SpanContext) -> Span {
+        self.start(format!("undo {step}"), parent, [("chassis.step", step)])
     }
 
-    /// The span of a message's processing.
-    pub fn process(&self, message: &Value, parent: &Span) -> Option<Span> {
-        message.is_object().then(|| Span { context: parent.context.clone() })
+    /// The span of the processing of a message from `queue`; `system` is what the broker is called.
+    pub fn process(&self, system: &str, queue: &str, message: &Value, parent: &Span) -> Option<ProcessSpan> {
+        let reported = self.0.as_ref()?;
+        message.is_object().then(|| reported.telemetry.process_span(system, queue, message, parent.context()))
     }
 
     /// Counts a run that ended.
-    pub fn ended(&self, _span: &Span, _flow: &str, _state: RunState, _elapsed: Duration) {}
+    pub fn ended(&self, span: &mut Span, flow: &str, state: RunState, elapsed: Duration) {
+        if let Some(guard) = &mut span.guard {
+            guard.set("chassis.outcome", state.as_str());
+        }
+        if let Some(flow) = self.0.as_ref().and_then(|reported| reported.flows.get(flow)) {
+            flow.finished(state.as_str(), elapsed);
+        }
+    }
+
+    fn start<const N: usize>(
+        &self,
+        name: String,
+        parent: &SpanContext,
+        attributes: [(&'static str, &str); N],
+    ) -> Span {
+        let attributes = attributes.map(|(name, value)| KeyValue::new(name, value.to_owned()));
+        let guard = self
+            .0
+            .as_ref()
+            .map(|reported| reported.telemetry.span(name, SpanKind::Internal, parent, attributes));
+        Span { guard, parent: parent.clone() }
+    }
 }
 
 impl Span {
     /// What a child names as its parent.
     pub fn context(&self) -> &SpanContext {
-        &self.context
+        self.guard.as_ref().map_or(&self.parent, SpanGuard::context)
     }
 
     /// Marks it as failed.
-    pub fn failed(&self, _failure: &CallFailure) {}
+    pub fn failed(&mut self, failure: &CallFailure) {
+        if let Some(guard) = &mut self.guard {
+            guard.fail(failure.code().as_str(), failure.error.message.clone());
+        }
+    }
 
     /// The trace it belongs to.
     pub fn trace_id(&self) -> Option<String> {
-        self.context.is_valid().then(|| self.context.trace_id().to_string())
+        let context = self.context();
+        context.is_valid().then(|| context.trace_id().to_string())
     }
 }

@@ -46,7 +46,7 @@ impl Progress {
             Err(reason) => (0, Err(broken("undo.input", reason))),
             Ok(input) => {
                 let name = &self.flow.steps[at].name;
-                let span = self.spans.undo(name, self.span.context());
+                let mut span = self.spans.undo(name, self.span.context());
                 // The run's deadline is left out: what was done late must be taken back all the same.
                 let context = Context {
                     trace: span.context().clone(),

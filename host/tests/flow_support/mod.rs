@@ -150,6 +150,10 @@ impl Calls for Script {
         })
     }
 
+    fn system(&self, _: &str, _: &str) -> Option<String> {
+        None
+    }
+
     fn roles(&self) -> Map<String, Value> {
         Map::from_iter([("users".to_owned(), json!("embedded"))])
     }
