@@ -1,1 +1,138 @@
-//! Telemetry.
+//! Traces, metrics and logs. The host makes all of it from a plugin's manifest and the call: a plugin writes none.
+//!
+//! [`Telemetry`] is the way in. [`OperationTelemetry`] reports the calls of one operation of one instance, [`SpanGuard`] the coarse
+//! spans around them (edge, flow, step).
+
+pub mod address;
+pub mod call;
+mod database;
+mod failure;
+mod http;
+pub mod logs;
+mod messaging;
+pub mod metrics;
+pub mod pipeline;
+pub mod pointer;
+mod process;
+pub mod propagation;
+pub mod ring;
+pub mod sampling;
+mod server;
+pub mod setup;
+mod shape;
+pub mod span;
+pub mod sql;
+pub mod waterfall;
+
+pub use call::{CallSpan, OperationTelemetry, StreamSpan};
+pub use logs::LogFormat;
+pub use messaging::ProcessSpan;
+pub use ring::{Trace, TraceSpan, TraceSummary};
+pub use server::{FlowTelemetry, Route, ServerRequest, ServerSpan};
+pub use setup::{Config, StartError};
+pub use span::{SpanGuard, in_span};
+
+use self::metrics::Metrics;
+use opentelemetry::trace::{SpanContext, SpanKind, TraceId};
+use opentelemetry::{InstrumentationScope, KeyValue};
+use pipeline::Pipeline;
+use sampling::Sampler;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Traces, metrics and logs of this process. Cheap to clone.
+#[derive(Clone)]
+pub struct Telemetry(Arc<Inner>);
+
+struct Inner {
+    parts: setup::Parts,
+    process: process::Process,
+}
+
+/// How long a stop waits for the collector.
+const FLUSH: Duration = Duration::from_secs(3);
+
+impl Telemetry {
+    /// Starts. Wants to be called on a tokio runtime: the exporter's connection and the upkeep of the metrics live there.
+    pub fn start(config: &Config) -> Result<Self, StartError> {
+        let parts = setup::start(config)?;
+        let process = process::Process::new(&parts.metrics);
+        let telemetry = Self(Arc::new(Inner { parts, process }));
+        telemetry.keep_up();
+        Ok(telemetry)
+    }
+
+    /// Starts a span. A parent that is not valid ([`SpanContext::NONE`]) starts a trace.
+    pub fn span(
+        &self,
+        name: impl Into<Cow<'static, str>>,
+        kind: SpanKind,
+        parent: &SpanContext,
+        attributes: impl IntoIterator<Item = KeyValue>,
+    ) -> SpanGuard {
+        SpanGuard::start(self.clone(), name, kind, parent, attributes)
+    }
+
+    /// All metrics in Prometheus' text form.
+    pub fn prometheus(&self) -> String {
+        self.0.process.collect(self.metrics());
+        self.metrics().render()
+    }
+
+    /// Registers handles.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.parts.metrics
+    }
+
+    /// The finished spans of a trace that is still in memory; `id` is 32 hex digits.
+    pub fn trace(&self, id: &str) -> Option<Trace> {
+        self.pipeline().ring().trace(TraceId::from_hex(id).ok()?)
+    }
+
+    /// The last traces in memory, newest first.
+    pub fn traces(&self) -> Vec<TraceSummary> {
+        self.pipeline().ring().recent()
+    }
+
+    /// Sends what waits, at most 5 s.
+    pub async fn flush(&self) {
+        let pipeline = self.0.parts.pipeline.clone();
+        // The exporter blocks its caller; a worker of the runtime must not.
+        let _ = tokio::task::spawn_blocking(move || pipeline.flush()).await;
+    }
+
+    /// Sends what waits, then stops.
+    pub async fn shutdown(self) {
+        let provider = self.0.parts.provider.clone();
+        let stopped = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH)).await;
+        if let Ok(Err(error)) = stopped {
+            tracing::warn!(%error, "the last spans could not be sent");
+        }
+    }
+
+    pub(crate) fn sampler(&self) -> &Sampler {
+        &self.0.parts.sampler
+    }
+
+    pub(crate) fn pipeline(&self) -> &Pipeline {
+        &self.0.parts.pipeline
+    }
+
+    pub(crate) fn scope(&self) -> &InstrumentationScope {
+        &self.0.parts.scope
+    }
+
+    fn keep_up(&self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let weak = Arc::downgrade(&self.0);
+        runtime.spawn(async move {
+            let mut tick = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                tick.tick().await;
+                let Some(inner) = weak.upgrade() else { return };
+                inner.parts.metrics.upkeep();
+            }
+        });
+    }
+}

@@ -1,0 +1,256 @@
+//! Log lines on standard error: for people or as JSON, with the ids of the span that they belong to.
+
+use super::setup::Config;
+use opentelemetry::trace::{SpanContext, TraceContextExt};
+use opentelemetry_sdk::trace::SdkTracer;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use std::fmt;
+use std::io::IsTerminal;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, filter};
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people on a terminal, else JSON.
+    #[default]
+    Auto,
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Target of the lines that plugins write.
+pub const PLUGIN_TARGET: &str = "chassis::plugin";
+
+/// Installs the subscriber: log lines, and the bridge that makes spans of the `tracing` facade spans of a trace. A process has one:
+/// where another one stands already (tests), it stays.
+pub(super) fn install(config: &Config, tracer: SdkTracer) -> Result<(), String> {
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .event_format(Lines::new(config.log_format))
+        .with_filter(filter(config)?);
+    // Only our own spans: those of the transport below the exporter would be traces of sending traces.
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(tracer)
+        .with_location(false)
+        .with_threads(false)
+        .with_tracked_inactivity(false)
+        .with_filter(filter::filter_fn(|meta| {
+            meta.is_span() && meta.target().starts_with("chassis") && *meta.level() <= Level::INFO
+        }));
+    let _ = tracing_subscriber::registry().with(spans).with(lines).try_init();
+    Ok(())
+}
+
+/// Writes a plugin's log line.
+pub fn plugin_line(instance: &str, level: u32, message: &str, fields: Option<&Value>) {
+    let fields = fields.map(Value::to_string).unwrap_or_default();
+    // The level of an event is static, hence one macro each.
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(target: PLUGIN_TARGET, $level, instance, fields = JsonText(&fields).as_value(), "{message}")
+        };
+    }
+    match level {
+        1 => line!(Level::ERROR),
+        2 => line!(Level::WARN),
+        3 => line!(Level::INFO),
+        4 => line!(Level::DEBUG),
+        5 => line!(Level::TRACE),
+        _ => {}
+    }
+}
+
+/// The level that plugins are told, so that they make no message in vain: 0 off to 5 trace.
+pub fn plugin_level() -> u32 {
+    macro_rules! enabled {
+        ($level:expr) => {
+            tracing::enabled!(target: PLUGIN_TARGET, $level)
+        };
+    }
+    [
+        enabled!(Level::TRACE),
+        enabled!(Level::DEBUG),
+        enabled!(Level::INFO),
+        enabled!(Level::WARN),
+        enabled!(Level::ERROR),
+    ]
+    .iter()
+    .position(|enabled| *enabled)
+    .map_or(0, |at| 5 - at as u32)
+}
+
+fn filter(config: &Config) -> Result<EnvFilter, String> {
+    for name in ["CHASSIS_LOG", "RUST_LOG"] {
+        if let Ok(directives) = std::env::var(name)
+            && !directives.is_empty()
+        {
+            return parse(name, &directives);
+        }
+    }
+    parse("telemetry.log", &config.log)
+}
+
+fn parse(source: &str, directives: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(directives).map_err(|error| {
+        format!("{source} is {directives:?}: {error}; expected for example `info,chassis=debug`")
+    })
+}
+
+struct JsonText<'a>(&'a str);
+
+impl<'a> JsonText<'a> {
+    fn as_value(&self) -> Option<&'a str> {
+        (!self.0.is_empty()).then_some(self.0)
+    }
+}
+
+struct Lines {
+    json: bool,
+    colours: bool,
+}
+
+impl Lines {
+    fn new(format: LogFormat) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let json = match format {
+            LogFormat::Auto => !terminal,
+            LogFormat::Pretty => false,
+            LogFormat::Json => true,
+        };
+        Self { json, colours: terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) }
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut time = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut time))?;
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let span = current();
+        if self.json {
+            return writeln!(writer, "{}", Value::Object(fields.into_line(event, time, &span)));
+        }
+        let level = event.metadata().level();
+        let (colour, plain) = if self.colours { (colour(level), "\x1b[0m") } else { ("", "") };
+        write!(writer, "{time} {colour}{level:>5}{plain} {}", fields.message)?;
+        for (name, value) in &fields.values {
+            match value {
+                Value::String(text) if !text.is_empty() && !text.contains([' ', '"', '=']) => {
+                    write!(writer, " {name}={text}")?
+                }
+                other => write!(writer, " {name}={other}")?,
+            }
+        }
+        if span.is_valid() {
+            write!(writer, " trace_id={}", span.trace_id())?;
+        }
+        writeln!(writer)
+    }
+}
+
+/// The span of the OpenTelemetry context that is current here: set by [`super::in_span`], or by a `tracing` span that is entered.
+fn current() -> SpanContext {
+    opentelemetry::Context::map_current(|context| context.span().span_context().clone())
+}
+
+fn colour(level: &Level) -> &'static str {
+    match *level {
+        Level::ERROR => "\x1b[31m",
+        Level::WARN => "\x1b[33m",
+        Level::INFO => "\x1b[32m",
+        Level::DEBUG => "\x1b[34m",
+        Level::TRACE => "\x1b[90m",
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    values: Map<String, Value>,
+}
+
+impl Fields {
+    fn into_line(self, event: &Event<'_>, time: String, span: &SpanContext) -> Map<String, Value> {
+        let mut line = Map::new();
+        line.insert("timestamp".into(), time.into());
+        line.insert("level".into(), event.metadata().level().as_str().to_ascii_lowercase().into());
+        line.insert("target".into(), event.metadata().target().into());
+        line.insert("message".into(), self.message.into());
+        if span.is_valid() {
+            line.insert("trace_id".into(), span.trace_id().to_string().into());
+            line.insert("span_id".into(), span.span_id().to_string().into());
+        }
+        for (name, value) in self.values {
+            line.entry(name).or_insert(value);
+        }
+        line
+    }
+
+    fn add(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(text)) => self.message = text,
+            // A plugin's own fields come as JSON text and stand beside the others.
+            ("fields", Value::String(text)) => match serde_json::from_str(&text) {
+                Ok(Value::Object(fields)) => self.values.extend(fields),
+                _ => drop(self.values.insert("fields".into(), text.into())),
+            },
+            // The `log` crate's bookkeeping.
+            (name, _) if name.starts_with("log.") => {}
+            (name, value) => drop(self.values.insert(name.into(), value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.into());
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value.into());
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value.into());
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value.into());
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, value.into());
+    }
+
+    fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
+        let chain: Vec<String> =
+            std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect();
+        self.add(field, chain.join(": ").into());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, format!("{value:?}").into());
+    }
+}

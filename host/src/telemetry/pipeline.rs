@@ -1,0 +1,140 @@
+//! Where finished spans go: into the memory of recent traces, and to the exporter if there is one. Neither ever makes a call wait;
+//! what does not fit is dropped, and counted.
+
+use super::ring::Ring;
+use metrics::Counter;
+use opentelemetry::Context;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{
+    BatchConfig, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor,
+};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// The way of a finished span.
+#[derive(Debug)]
+pub struct Pipeline {
+    ring: Ring,
+    export: Option<Export>,
+}
+
+/// The pipeline as the SDK's provider wants it, for spans of the `tracing` facade.
+#[derive(Clone, Debug)]
+pub struct Processor(pub Arc<Pipeline>);
+
+#[derive(Debug)]
+struct Export {
+    batch: BatchSpanProcessor,
+    /// Spans that were handed over and have not left. The SDK counts what its full queue drops only for itself, so the queue is
+    /// never let run full: the limit is applied here, where it can be told.
+    waiting: Arc<AtomicUsize>,
+    limit: usize,
+    dropped: Dropped,
+}
+
+/// An exporter that tells what it takes, and what it could not deliver.
+#[derive(Debug)]
+struct Counted<E> {
+    exporter: E,
+    waiting: Arc<AtomicUsize>,
+    dropped: Dropped,
+}
+
+#[derive(Clone)]
+struct Dropped(Counter);
+
+impl Pipeline {
+    /// A pipeline into memory only.
+    pub fn new(ring: Ring) -> Self {
+        Self { ring, export: None }
+    }
+
+    /// The same, and to `exporter`, in batches. `limit` spans may wait.
+    pub fn exporting<E>(self, exporter: E, config: BatchConfig, limit: usize, dropped: Counter) -> Self
+    where
+        E: SpanExporter + 'static,
+    {
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let dropped = Dropped(dropped);
+        let counted = Counted { exporter, waiting: waiting.clone(), dropped: dropped.clone() };
+        let batch = BatchSpanProcessor::new(counted, config);
+        Self { export: Some(Export { batch, waiting, limit, dropped }), ..self }
+    }
+
+    /// Recent traces.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Takes a finished span.
+    pub fn finished(&self, span: SpanData) {
+        let Some(export) = &self.export else { return self.ring.push(span) };
+        self.ring.push(span.clone());
+        if export.waiting.fetch_add(1, Ordering::Relaxed) < export.limit {
+            export.batch.on_end(span);
+        } else {
+            export.waiting.fetch_sub(1, Ordering::Relaxed);
+            export.dropped.0.increment(1);
+        }
+    }
+
+    /// Sends what waits. Blocks, at most 5 s.
+    pub fn flush(&self) -> OTelSdkResult {
+        self.export.as_ref().map_or(Ok(()), |export| export.batch.force_flush())
+    }
+
+    /// Sends what waits, then stops. Blocks, at most `timeout`.
+    pub fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
+        self.export.as_ref().map_or(Ok(()), |export| export.batch.shutdown_with_timeout(timeout))
+    }
+}
+
+impl SpanProcessor for Processor {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        if span.span_context.is_sampled() {
+            self.0.finished(span);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown(timeout)
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Counted<E> {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let taken = batch.len();
+        self.waiting.fetch_sub(taken, Ordering::Relaxed);
+        let result = self.exporter.export(batch).await;
+        if result.is_err() {
+            self.dropped.0.increment(taken as u64);
+        }
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+impl std::fmt::Debug for Dropped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dropped")
+    }
+}

@@ -1,0 +1,188 @@
+//! The last finished spans, in memory: for `chassis demo`, `/v1/traces/{id}` and whoever has no Jaeger at hand.
+
+use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
+use opentelemetry::{Array, Value};
+use opentelemetry_sdk::trace::SpanData;
+use serde::Serialize;
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+/// The last finished spans, oldest first. A span costs one push; traces are put together when somebody asks.
+#[derive(Debug)]
+pub struct Ring {
+    spans: Mutex<VecDeque<SpanData>>,
+    max_spans: usize,
+    max_traces: usize,
+}
+
+/// A trace: its finished spans, by start.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Trace {
+    /// Its id, 32 hex digits.
+    pub trace_id: String,
+    /// Its spans.
+    pub spans: Vec<TraceSpan>,
+}
+
+/// A finished span.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TraceSpan {
+    /// Its id, 16 hex digits.
+    pub span_id: String,
+    /// The span above it; none for a root.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<String>,
+    /// Its name.
+    pub name: String,
+    /// `internal`, `server`, `client`, `producer`, `consumer`.
+    pub kind: &'static str,
+    /// Start in microseconds of the Unix epoch.
+    pub start_us: u64,
+    /// How long it took, in microseconds.
+    pub duration_us: u64,
+    /// Why it failed; none if it did not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Its attributes.
+    pub attributes: serde_json::Map<String, serde_json::Value>,
+    /// Spans of other traces (or this one) that it links to, as `trace id:span id`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
+}
+
+/// A trace in one line.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TraceSummary {
+    /// Its id.
+    pub trace_id: String,
+    /// Name of its first span without a parent here.
+    pub name: String,
+    /// Start of that span, in microseconds of the Unix epoch.
+    pub start_us: u64,
+    /// How long that span took, in microseconds.
+    pub duration_us: u64,
+    /// How many spans there are.
+    pub spans: usize,
+    /// Whether one of them failed.
+    pub failed: bool,
+}
+
+impl Ring {
+    /// Room for so many spans, listed as at most so many traces.
+    pub fn new(max_spans: usize, max_traces: usize) -> Self {
+        Self { spans: Mutex::default(), max_spans, max_traces }
+    }
+
+    /// Takes a finished span; the oldest leaves when there is no room.
+    pub fn push(&self, span: SpanData) {
+        if self.max_spans == 0 {
+            return;
+        }
+        let mut spans = self.lock();
+        let oldest = if spans.len() >= self.max_spans { spans.pop_front() } else { None };
+        spans.push_back(span);
+        drop(spans);
+        // Freed outside of the lock.
+        drop(oldest);
+    }
+
+    /// The finished spans of a trace.
+    pub fn trace(&self, id: TraceId) -> Option<Trace> {
+        let mut spans: Vec<TraceSpan> = self
+            .lock()
+            .iter()
+            .filter(|span| span.span_context.trace_id() == id)
+            .map(TraceSpan::from)
+            .collect();
+        spans.sort_by_key(|span| span.start_us);
+        (!spans.is_empty()).then(|| Trace { trace_id: id.to_string(), spans })
+    }
+
+    /// The last traces whose root is finished, newest first.
+    pub fn recent(&self) -> Vec<TraceSummary> {
+        let mut seen = HashSet::new();
+        let roots: Vec<TraceId> = self
+            .lock()
+            .iter()
+            .rev()
+            .filter(|span| span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote)
+            .map(|span| span.span_context.trace_id())
+            .filter(|id| seen.insert(*id))
+            .take(self.max_traces)
+            .collect();
+        roots.into_iter().filter_map(|id| self.trace(id)).filter_map(|trace| trace.summary()).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<SpanData>> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Trace {
+    /// The trace in one line; none when no span is without a parent here.
+    pub fn summary(&self) -> Option<TraceSummary> {
+        let root = self.spans.iter().find(|span| !self.has(span.parent_id.as_deref()))?;
+        Some(TraceSummary {
+            trace_id: self.trace_id.clone(),
+            name: root.name.clone(),
+            start_us: root.start_us,
+            duration_us: root.duration_us,
+            spans: self.spans.len(),
+            failed: self.spans.iter().any(|span| span.error.is_some()),
+        })
+    }
+
+    fn has(&self, id: Option<&str>) -> bool {
+        id.is_some_and(|id| self.spans.iter().any(|span| span.span_id == id))
+    }
+}
+
+impl From<&SpanData> for TraceSpan {
+    fn from(span: &SpanData) -> Self {
+        let parent = span.parent_span_id;
+        Self {
+            span_id: span.span_context.span_id().to_string(),
+            parent_id: (parent != SpanId::INVALID).then(|| parent.to_string()),
+            name: span.name.to_string(),
+            kind: match span.span_kind {
+                SpanKind::Client => "client",
+                SpanKind::Server => "server",
+                SpanKind::Producer => "producer",
+                SpanKind::Consumer => "consumer",
+                SpanKind::Internal => "internal",
+            },
+            start_us: micros(span.start_time.duration_since(UNIX_EPOCH)),
+            duration_us: micros(span.end_time.duration_since(span.start_time)),
+            error: match &span.status {
+                Status::Error { description } => Some(description.to_string()),
+                Status::Ok | Status::Unset => None,
+            },
+            attributes: span
+                .attributes
+                .iter()
+                .map(|pair| (pair.key.to_string(), json(&pair.value)))
+                .collect(),
+            links: span
+                .links
+                .iter()
+                .map(|link| format!("{}:{}", link.span_context.trace_id(), link.span_context.span_id()))
+                .collect(),
+        }
+    }
+}
+
+fn micros(duration: Result<Duration, impl Sized>) -> u64 {
+    duration.map_or(0, |duration| duration.as_micros() as u64)
+}
+
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Bool(value) => (*value).into(),
+        Value::I64(value) => (*value).into(),
+        Value::F64(value) => (*value).into(),
+        Value::String(value) => value.as_str().into(),
+        Value::Array(Array::String(values)) => values.iter().map(|value| value.as_str()).collect(),
+        other => other.to_string().into(),
+    }
+}

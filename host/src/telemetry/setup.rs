@@ -1,0 +1,168 @@
+//! Start and stop of telemetry: what the standard `OTEL_*` variables and the configuration say.
+
+use super::logs::{self, LogFormat};
+use super::metrics::Metrics;
+use super::pipeline::{Pipeline, Processor};
+use super::ring::Ring;
+use super::sampling::Sampler;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_otlp::{ExporterBuildError, SpanExporter, WithExportConfig};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::{EnvResourceDetector, ResourceDetector};
+use opentelemetry_sdk::trace::{BatchConfigBuilder, SdkTracerProvider, SpanExporter as _};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// `[telemetry]` of the configuration. The standard variables `OTEL_*` go before it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// How log lines look.
+    pub log_format: LogFormat,
+    /// Which log lines there are, as in `RUST_LOG`: `info`, `info,chassis=debug`. `CHASSIS_LOG` and `RUST_LOG` go before it.
+    pub log: String,
+    /// Where spans are sent (OTLP over gRPC): `http://127.0.0.1:4317`. `OTEL_EXPORTER_OTLP_ENDPOINT` goes before it; without both
+    /// nothing is sent.
+    pub otlp_endpoint: Option<String>,
+    /// How many finished spans are kept in memory for `/v1/traces`.
+    pub memory_spans: usize,
+    /// At most so many traces are listed.
+    pub memory_traces: usize,
+}
+
+/// Why telemetry does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A variable or setting has a value that makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+    /// The exporter cannot be made.
+    #[error("the exporter of spans cannot be made")]
+    Exporter(#[from] ExporterBuildError),
+    /// The recorder of metrics cannot be made.
+    #[error("the recorder of metrics cannot be made")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+pub(super) struct Parts {
+    pub sampler: Sampler,
+    pub pipeline: Arc<Pipeline>,
+    pub provider: SdkTracerProvider,
+    pub metrics: Metrics,
+    pub scope: InstrumentationScope,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            log_format: LogFormat::default(),
+            log: "info".to_owned(),
+            otlp_endpoint: None,
+            memory_spans: 4096,
+            memory_traces: 100,
+        }
+    }
+}
+
+pub(super) fn start(config: &Config) -> Result<Parts, StartError> {
+    let metrics = Metrics::new()?;
+    // A counter that is there from the start tells "none" from "not known".
+    let dropped = metrics.counter("chassis_spans_dropped_total", Vec::new());
+    let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let sampler = if disabled {
+        Sampler::never()
+    } else {
+        let (name, argument) = (variable("OTEL_TRACES_SAMPLER"), variable("OTEL_TRACES_SAMPLER_ARG"));
+        Sampler::parse(name.as_deref(), argument.as_deref()).map_err(StartError::Invalid)?
+    };
+    let resource = resource();
+    let mut pipeline = Pipeline::new(Ring::new(config.memory_spans, config.memory_traces));
+    if !disabled && let Some(mut exporter) = exporter(config)? {
+        exporter.set_resource(&resource);
+        let limit = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|text| text.parse().ok()).unwrap_or(8192);
+        let batch = BatchConfigBuilder::default().with_max_queue_size(limit).build();
+        pipeline = pipeline.exporting(exporter, batch, limit, dropped);
+    }
+    let pipeline = Arc::new(pipeline);
+    let provider = SdkTracerProvider::builder()
+        .with_resource(resource)
+        .with_sampler(sampler.for_sdk())
+        .with_span_processor(Processor(pipeline.clone()))
+        .build();
+    let scope = InstrumentationScope::builder("chassis").with_version(env!("CARGO_PKG_VERSION")).build();
+    logs::install(config, provider.tracer_with_scope(scope.clone())).map_err(StartError::Invalid)?;
+    Ok(Parts { sampler, pipeline, provider, metrics, scope })
+}
+
+/// Who sends. What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say goes before what is found here.
+pub fn resource() -> Resource {
+    let mut attributes = vec![
+        KeyValue::new("service.name", "chassis"),
+        KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
+        KeyValue::new("service.instance.id", uuid::Uuid::new_v4().to_string()),
+        KeyValue::new("host.arch", arch()),
+        KeyValue::new("os.type", std::env::consts::OS),
+        KeyValue::new("process.pid", i64::from(std::process::id())),
+        KeyValue::new("process.executable.name", "chassis"),
+        KeyValue::new("telemetry.sdk.name", "opentelemetry"),
+        KeyValue::new("telemetry.sdk.language", "rust"),
+        KeyValue::new("telemetry.sdk.version", "0.33"),
+    ];
+    if let Some(name) = host_name() {
+        attributes.push(KeyValue::new("host.name", name));
+    }
+    let given = EnvResourceDetector::new().detect();
+    attributes.extend(given.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
+    if let Some(name) = variable("OTEL_SERVICE_NAME") {
+        attributes.push(KeyValue::new("service.name", name));
+    }
+    Resource::builder_empty().with_attributes(attributes).build()
+}
+
+fn exporter(config: &Config) -> Result<Option<SpanExporter>, StartError> {
+    match variable("OTEL_TRACES_EXPORTER").as_deref() {
+        None | Some("otlp") => {}
+        Some("none") => return Ok(None),
+        Some(other) => {
+            return Err(StartError::Invalid(format!(
+                "OTEL_TRACES_EXPORTER is {other:?}: expected otlp or none"
+            )));
+        }
+    }
+    let protocol =
+        variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL").or_else(|| variable("OTEL_EXPORTER_OTLP_PROTOCOL"));
+    if let Some(protocol) = protocol.filter(|protocol| protocol != "grpc") {
+        return Err(StartError::Invalid(format!(
+            "OTEL_EXPORTER_OTLP_PROTOCOL is {protocol:?}: only grpc is spoken here"
+        )));
+    }
+    let in_environment = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))
+        .is_some();
+    let builder = SpanExporter::builder().with_tonic();
+    Ok(match config.otlp_endpoint.as_ref().filter(|endpoint| !endpoint.is_empty()) {
+        _ if in_environment => Some(builder.build()?),
+        Some(endpoint) => Some(builder.with_endpoint(endpoint).build()?),
+        None => None,
+    })
+}
+
+/// A variable that is set and not empty (the specification treats both alike).
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn host_name() -> Option<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| variable("HOSTNAME"))?;
+    Some(name.trim().to_owned()).filter(|name| !name.is_empty())
+}
+
+fn arch() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    }
+}
