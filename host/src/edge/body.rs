@@ -53,9 +53,7 @@ pub async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, 
     match futures_util::poll!(reading.as_mut()) {
         Poll::Ready(bytes) => bytes,
         Poll::Pending => tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| {
-            Err(Problem::new(Code::DeadlineExceeded, format!("the body did not arrive within {timeout:?}"))
-                .status(StatusCode::REQUEST_TIMEOUT)
-                .header(header::CONNECTION, header::HeaderValue::from_static("close")))
+            Err(stalled(timeout))
         }),
     }
 }
@@ -72,6 +70,14 @@ pub fn too_large(limit: usize) -> Problem {
     Problem::new(Code::InvalidArgument, format!("the body is larger than {limit} bytes (edge.body_limit)"))
         .status(StatusCode::PAYLOAD_TOO_LARGE)
         .member("limit", limit)
+}
+
+/// A body that did not come in time.
+pub fn stalled(timeout: Duration) -> Problem {
+    // The rest of it may still come: this connection is of no more use.
+    Problem::new(Code::DeadlineExceeded, format!("the body did not arrive within {timeout:?} (edge.body_timeout)"))
+        .status(StatusCode::REQUEST_TIMEOUT)
+        .header(header::CONNECTION, header::HeaderValue::from_static("close"))
 }
 
 /// A body that broke off.

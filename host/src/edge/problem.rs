@@ -1,5 +1,6 @@
 //! Errors as problem documents (RFC 9457).
 
+use crate::config::problem::did_you_mean;
 use crate::error::CallFailure;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -62,6 +63,17 @@ impl Problem {
         let mut problem = Self::new(Code::InvalidArgument, detail);
         problem.0.failure.error.field = Some(field.to_owned());
         problem
+    }
+
+    /// A name in the path that is not known, with the nearest that is.
+    pub fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let known: Vec<&str> = known.into_iter().collect();
+        let advice = did_you_mean(name, known.iter().copied()).map(|advice| format!("; {advice}")).unwrap_or_default();
+        let problem = Self::new(Code::NotFound, format!("there is no {kind} `{name}`{advice}"));
+        match known.iter().min_by_key(|right| (strsim::damerau_levenshtein(name, right), **right)) {
+            Some(nearest) => problem.member("nearest", *nearest),
+            None => problem,
+        }
     }
 
     /// The same with another HTTP status than the code's own.

@@ -1,0 +1,91 @@
+//! What the host says of itself: plugins, instances, traces, metrics, its own description.
+
+use super::problem::Problem;
+use super::{Edge, docs};
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use chassis_abi::Code;
+use serde_json::{Value, json};
+
+/// `/`: to the page.
+pub async fn root() -> Redirect {
+    Redirect::temporary("/docs")
+}
+
+/// `GET /v1/plugins`.
+pub async fn plugins(State(edge): State<Edge>) -> Json<Value> {
+    Json(edge.host().plugins())
+}
+
+/// `GET /v1/instances`.
+pub async fn instances(State(edge): State<Edge>) -> Json<Value> {
+    let instances: Vec<_> = edge
+        .host()
+        .instances()
+        .iter()
+        .map(|instance| {
+            let operations = instance.operations().map(|(name, operation)| {
+                json!({
+                    "name": name,
+                    "contract": operation.contract,
+                    "summary": operation.summary,
+                    "effect": operation.effect,
+                })
+            });
+            json!({
+                "name": instance.name,
+                "plugin": instance.manifest.name,
+                "version": instance.manifest.version,
+                "contract": instance.contract,
+                "operations": operations.collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    Json(json!({ "instances": instances }))
+}
+
+/// `GET /v1/traces`.
+pub async fn traces(State(edge): State<Edge>) -> Response {
+    Json(json!({ "traces": edge.telemetry().traces() })).into_response()
+}
+
+/// `GET /v1/traces/{id}`.
+pub async fn trace(State(edge): State<Edge>, Path(id): Path<String>) -> Result<Response, Problem> {
+    match edge.telemetry().trace(&id) {
+        Some(trace) => Ok(Json(trace).into_response()),
+        None => Err(Problem::new(
+            Code::NotFound,
+            format!("no finished span of trace `{id}` is in memory: it was not sampled, is still running, or is too old"),
+        )),
+    }
+}
+
+/// `GET /metrics`.
+pub async fn metrics(State(edge): State<Edge>) -> Response {
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    ([(header::CONTENT_TYPE, kind)], edge.telemetry().prometheus()).into_response()
+}
+
+/// `GET /openapi.json`.
+pub async fn openapi(State(edge): State<Edge>) -> Json<Value> {
+    Json(edge.description())
+}
+
+/// `GET /docs`.
+pub async fn page(State(edge): State<Edge>) -> Response {
+    let policy = HeaderValue::from_static(docs::CONTENT_SECURITY_POLICY);
+    ([(header::CONTENT_SECURITY_POLICY, policy)], Html(docs::page(&edge.description()))).into_response()
+}
+
+/// What no route matches.
+pub async fn unknown(request: Request) -> Problem {
+    Problem::unknown("route", request.uri().path(), super::routes().iter().map(|(route, _)| *route))
+}
+
+/// A route that has not this method; the router adds `Allow`.
+pub async fn wrong_method(request: Request) -> Problem {
+    let (method, path) = (request.method(), request.uri().path());
+    Problem::new(Code::Unimplemented, format!("{path} has no {method}")).status(StatusCode::METHOD_NOT_ALLOWED)
+}
