@@ -106,10 +106,11 @@ fn test(selection: &[&str], built: &[Artifact]) -> Result<Results> {
     let mut child = command.spawn().context("cannot run cargo")?;
     drop(command);
     let mut results = Results::new(packages);
+    let mut screen = Screen::default();
     for line in BufReader::new(reader).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).into_owned();
         if results.line(&line) {
-            println!("{line}");
+            screen.show(line);
         }
     }
     results.finish();
@@ -117,6 +118,32 @@ fn test(selection: &[&str], built: &[Artifact]) -> Result<Results> {
         results.failed.push("cargo test: failed without naming a test; the reason stands above".to_owned());
     }
     Ok(results)
+}
+
+/// Leaves out executables without a test, of which there are many.
+#[derive(Default)]
+struct Screen {
+    /// A heading, until it is known whether tests follow.
+    heading: Option<String>,
+    empty: bool,
+}
+
+impl Screen {
+    fn show(&mut self, line: String) {
+        let text = line.trim();
+        if text.starts_with("Running ") || text.starts_with("Doc-tests ") {
+            self.heading = Some(line);
+            self.empty = false;
+        } else if text == "running 0 tests" {
+            self.heading = None;
+            self.empty = true;
+        } else if !self.empty && (self.heading.is_none() || !text.is_empty()) {
+            if let Some(heading) = self.heading.take() {
+                println!("{heading}");
+            }
+            println!("{line}");
+        }
+    }
 }
 
 /// Says what failed and what was skipped; the last line is the count.
