@@ -195,7 +195,9 @@ pub struct Telemetry {
     /// The server's usual port, left out of `server.port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_port: Option<u16>,
-    /// More attributes: name to JSON pointer, `/input/…` into the input or `/output/…` into the output, or a plain value.
+    /// More attributes: name to JSON pointer, `/input/…` into the input or `/output/…` into the output, or a plain value. In a
+    /// plain value `{server}` stands for the server's URL (without credentials), `{target}` for the target, `{/input/…}` for a
+    /// value of the input; where one of them is missing, so is the attribute.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, String>,
 }

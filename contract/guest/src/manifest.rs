@@ -93,7 +93,8 @@ impl Spec {
     }
 
     fn operation(&self, telemetry: &BTreeMap<String, TelemetryToml>) -> Operation {
-        let said = telemetry.get(self.contract.unwrap_or("own")).cloned().unwrap_or_default();
+        let mut said = telemetry.get(self.contract.unwrap_or("own")).cloned().unwrap_or_default();
+        said.attributes.extend(said.attributes_of.remove(self.name).unwrap_or_default());
         Operation {
             name: self.name.to_owned(),
             contract: self.contract.map(str::to_owned),
@@ -145,6 +146,8 @@ struct TelemetryToml {
     default_port: Option<u16>,
     operations: BTreeMap<String, String>,
     attributes: BTreeMap<String, String>,
+    /// The same for single operations.
+    attributes_of: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// The content of `manifest.json`.

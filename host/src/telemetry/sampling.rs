@@ -85,8 +85,8 @@ impl Sampler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use opentelemetry::trace::{SamplingDecision, SpanId, SpanKind};
-    use opentelemetry_sdk::trace::ShouldSample;
+    use opentelemetry::trace::{SpanId, SpanKind};
+    use opentelemetry_sdk::trace::{SamplingDecision, ShouldSample};
 
     fn parent(flags: TraceFlags) -> SpanContext {
         SpanContext::new(TraceId::from(7), SpanId::from(9), flags, true, Default::default())
