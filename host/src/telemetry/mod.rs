@@ -18,6 +18,7 @@ pub mod propagation;
 pub mod ring;
 pub mod sampling;
 mod server;
+pub mod services;
 pub mod setup;
 mod shape;
 pub mod span;
@@ -29,6 +30,7 @@ pub use logs::LogFormat;
 pub use messaging::ProcessSpan;
 pub use ring::{Trace, TraceSpan, TraceSummary};
 pub use server::{FlowTelemetry, Route, ServerRequest, ServerSpan};
+pub use services::Services;
 pub use setup::{Config, StartError};
 pub use span::{SpanGuard, in_span};
 
