@@ -6,6 +6,7 @@ use clap::Args;
 use crate::backends;
 use crate::build;
 use crate::cargo::cargo;
+use crate::place::{self, on_path};
 
 #[derive(Args)]
 pub struct Options {
@@ -21,6 +22,9 @@ pub fn run(options: &Options) -> Result<u8> {
     let known = cargo(&["pkgid", "-p", "chassis-bench"]).output()?;
     if !known.status.success() {
         bail!("there is no package `chassis-bench` in this checkout, so there is nothing to measure with");
+    }
+    if on_path("wrk").is_none() {
+        backends::packages(&["wrk"], &place::backends().join("apt.log"));
     }
     let outcomes = backends::start(&backends::chosen(&[])?)?;
     if outcomes.iter().any(|outcome| !outcome.runs()) {

@@ -50,17 +50,15 @@ impl Backend for Api {
 }
 
 fn configuration(site: &Site) -> String {
-    // A worker that is not root could not read a checkout below /root.
-    let user = if rustix::process::geteuid().is_root() { "user root root;" } else { "" };
+    // One process only: a killed master would leave workers behind that hold the port.
     let port = site.port();
     let responses = root().join("api_responses");
     let responses = responses.display();
     format!(
         "daemon off;
-worker_processes 1;
+master_process off;
 pid nginx.pid;
 error_log stderr warn;
-{user}
 events {{ worker_connections 512; }}
 http {{
     access_log off;

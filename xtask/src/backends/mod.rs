@@ -21,6 +21,7 @@ use self::state::State;
 use crate::place;
 
 pub use self::backend::Backend;
+pub use self::install::packages;
 pub use self::report::Standing;
 pub use self::start::start;
 pub use self::stop::{stop, stop_all};

@@ -10,7 +10,7 @@ use rustix::process::Signal;
 
 use super::backend::{Backend, Site};
 use crate::place::on_path;
-use crate::run::{detached, logged};
+use crate::run::{Process, detached, logged};
 
 const USER: &str = "postgres";
 const PASSWORD: &str = "password";
@@ -52,6 +52,12 @@ impl Backend for Postgres {
     }
 
     fn launch(&self, site: &Site, spawn: &mut dyn FnMut(Command) -> Result<()>) -> Result<()> {
+        // A killed server leaves its pid file, and where nothing reaps orphans its pid still counts as taken.
+        let pid_file = site.folder.join("data/postmaster.pid");
+        let owner = std::fs::read_to_string(&pid_file).unwrap_or_default();
+        if owner.lines().next().and_then(|pid| Process::of(pid.parse().ok()?)).is_none() {
+            let _ = std::fs::remove_file(pid_file);
+        }
         let mut command = as_owner(detached(program("postgres")?, &site.folder, &site.log)?)?;
         command.args(["-D", "data", "-p", &site.port().to_string(), "-k", ""]);
         command.args(["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=64MB"]);

@@ -7,11 +7,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
 
 use super::backend::{Backend, Site};
 use super::install::{self, Skipped};
 use super::report::{Outcome, Standing};
 use super::state::{Lock, State};
+use super::stop;
 use crate::place;
 use crate::run::{Process, tail};
 use crate::ui::{say, took};
@@ -32,6 +34,10 @@ pub fn start_in(folder: &Path, backends: &[&'static dyn Backend]) -> Result<Vec<
     let mut packages = Vec::new();
     for backend in backends {
         if state.servers.get(backend.name()).is_none_or(|server| server.alive().is_none()) {
+            // Of a server that was killed a helper may be left, which holds a port.
+            if let Some(server) = state.servers.get_mut(backend.name()) {
+                stop::end_processes(backend.name(), server, Signal::TERM);
+            }
             state.settle_ports(backend.name(), backend.usual_ports())?;
             packages.extend(backend.missing_packages());
         }
@@ -98,8 +104,6 @@ fn bring_up(backend: &dyn Backend, data: &Path, book: &Book) -> Result<Standing>
     }
     let missing = backend.missing_packages();
     ensure!(missing.is_empty(), install::missing(&missing));
-    // A helper process may have outlived its server.
-    server.processes.iter().for_each(|process| process.signal(rustix::process::Signal::TERM));
 
     std::fs::create_dir_all(&site.folder)?;
     backend.prepare(&site)?;

@@ -56,22 +56,26 @@ fn end(backends: &[&'static dyn Backend], state: &mut State) {
 fn end_one(backend: &dyn Backend, server: &mut Server) {
     let begin = Instant::now();
     let runs = server.alive().is_some();
+    end_processes(backend.name(), server, backend.stop_signal());
+    let text =
+        if runs { format!("stopped in {}", took(begin.elapsed())) } else { "was not running".to_owned() };
+    say(backend.name(), &text);
+}
+
+/// Ends what runs of a server's processes: the server by its signal, then what helped it.
+pub fn end_processes(name: &str, server: &mut Server, signal: Signal) {
     for (place, process) in server.processes.drain(..).rev().enumerate() {
-        // The server itself comes first; what helped it only after it has ended.
-        process.signal(if place == 0 { backend.stop_signal() } else { Signal::TERM });
+        process.signal(if place == 0 { signal } else { Signal::TERM });
         if process.ended_within(PATIENCE) {
             continue;
         }
-        say(backend.name(), &format!("did not end within {}; killing it", took(PATIENCE)));
+        say(name, &format!("did not end within {}; killing it", took(PATIENCE)));
         if let (true, Some(group)) = (process.alive(), Pid::from_raw(process.pid)) {
             // Each was started as the leader of a group of its own.
             let _ = kill_process_group(group, Signal::KILL);
         }
         process.ended_within(PATIENCE);
     }
-    let text =
-        if runs { format!("stopped in {}", took(begin.elapsed())) } else { "was not running".to_owned() };
-    say(backend.name(), &text);
 }
 
 #[cfg(test)]
