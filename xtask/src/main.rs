@@ -46,7 +46,7 @@ enum Task {
     Test(test::Options),
     /// Build plugins and put them where the host looks for them
     Build(build::Options),
-    /// Write each plugin's manifest.json and README tables from its code
+    /// Write what is generated from code: each plugin's manifest.json and README tables, and the C header
     Manifest(manifest::Options),
     /// Start, stop and look at the real servers
     #[command(subcommand)]

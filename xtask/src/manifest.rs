@@ -1,4 +1,5 @@
-//! `cargo xtask manifest`: writes each plugin's manifest.json and the generated part of its README from its code.
+//! `cargo xtask manifest`: writes what is generated from code: each plugin's manifest.json, the tables of its README, and
+//! the contract's C header.
 
 use anyhow::Result;
 use clap::Args;
@@ -8,7 +9,7 @@ use crate::cargo::cargo;
 
 #[derive(Args)]
 pub struct Options {
-    /// Which plugins. All, if none is named
+    /// Which plugins. All, and the C header, if none is named
     plugins: Vec<String>,
     /// Write nothing; fail if a file is not what the code says
     #[arg(long)]
@@ -32,11 +33,11 @@ pub fn run(options: &Options) -> Result<u8> {
         .collect();
     if options.plugins.is_empty() {
         // All together, so that cargo resolves the features that the whole test run uses and builds nothing twice.
-        arguments.push("--workspace");
+        arguments.extend(["--workspace", "--test", "header"]);
     } else {
         plugins.iter().for_each(|package| arguments.extend(["-p", package]));
     }
-    arguments.extend(["--no-fail-fast", "--test", "conformance", "manifest"]);
+    arguments.extend(["--no-fail-fast", "--test", "conformance", "--", "manifest", "header_is_current"]);
     let mut command = cargo(&arguments);
     if !options.check {
         command.env("CHASSIS_BLESS", "1");

@@ -55,7 +55,8 @@ impl Results {
             self.binary = Some(self.label(&binary));
             return true;
         }
-        if let Some((name, why)) = text.strip_prefix("skipped: ").and_then(|rest| rest.split_once(": ")) {
+        if let Some(skip) = text.strip_prefix("skipped: ") {
+            let (name, why) = skip.split_once(": ").unwrap_or((skip, "no reason is given"));
             self.skipped.push(Skip { name: name.to_owned(), why: why.to_owned() });
             if self.within.is_some() {
                 self.suite();
