@@ -22,38 +22,41 @@ fn the_header_is_current() {
 /// A plugin in C may be strict with itself, and may be C++.
 #[test]
 fn the_header_compiles_without_a_warning() {
-    let include = concat!("-I", env!("CARGO_MANIFEST_DIR"));
+    let dir = std::env::temp_dir().join(format!("chassis-header-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("chassis.h"), generate()).unwrap();
+    std::fs::write(
+        dir.join("main.c"),
+        "#include \"chassis.h\"\nint main(void) { return CHASSIS_PENDING; }\n",
+    )
+    .unwrap();
     for (compiler, language, standard) in [("cc", "c", "-std=c99"), ("c++", "c++", "-std=c++11")] {
-        let source = "#include \"chassis.h\"\nint main(void) { return (int)CHASSIS_READY - 1; }\n";
-        let source_file = std::env::temp_dir().join(format!("chassis-header-{}.{language}", std::process::id()));
-        std::fs::write(&source_file, source).unwrap();
         let output = Command::new(compiler)
-            .args(["-x", language, standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only", include])
-            .arg(&source_file)
+            .args(["-x", language, standard, "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fsyntax-only"])
+            .arg(dir.join("main.c"))
             .output();
-        std::fs::remove_file(&source_file).unwrap();
         match output {
-            Err(_) => println!("skipped: no compiler `{compiler}`"),
-            Ok(output) => {
-                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-            }
+            Err(_) => println!("skipped: there is no compiler `{compiler}`"),
+            Ok(output) => assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr)),
         }
     }
+    std::fs::remove_dir_all(&dir).unwrap();
 }
 
 fn generate() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut config = cbindgen::Config::from_file(root.join("cbindgen.toml")).unwrap();
     config.header = Some(PREFACE.to_owned());
-    config.trailer = Some(trailer());
-    let sources = ["lib", "call", "host", "waker", "manifest"].map(|name| root.join(format!("src/{name}.rs")));
+    config.after_includes = Some(definitions());
+    let sources =
+        ["lib", "call", "host", "waker", "manifest"].map(|name| root.join(format!("src/{name}.rs")));
     let mut builder = cbindgen::Builder::new().with_config(config);
     for source in sources {
         builder = builder.with_src(source);
     }
     let mut header = Vec::new();
     builder.generate().unwrap().write(&mut header);
-    without_rustdoc_links(&String::from_utf8(header).unwrap())
+    for_c(&String::from_utf8(header).unwrap())
 }
 
 const PREFACE: &str = "\
@@ -71,29 +74,82 @@ const PREFACE: &str = "\
  * - A stream begins without credit, and yields at most as many items as were granted.
  */";
 
-/// What cbindgen does not see: it evaluates no constants, and expands no macros.
-fn trailer() -> String {
-    let mut out = String::from("/* Canonical error codes: google.rpc.Code's names and numbers. */\n");
+/// What cbindgen does not see: names for structs that refer to each other, values that it would have to compute, and what
+/// comes out of a macro.
+fn definitions() -> String {
+    let mut out = String::new();
+    let (segment, section) = chassis_abi::manifest::SECTION_MACHO;
+    let magic = std::str::from_utf8(&chassis_abi::manifest::MAGIC).unwrap().trim_end_matches('\0');
+    assert_eq!(chassis_abi::host::IO_PENDING, isize::MIN);
+    for (comment, name, value) in [
+        (
+            "The layout of the structs below.",
+            "LAYOUT_HASH",
+            format!("UINT64_C(0x{:016x})", chassis_abi::LAYOUT_HASH),
+        ),
+        (
+            "The first bytes of the manifest's header: seven letters and a zero.",
+            "MAGIC",
+            format!("\"{magic}\""),
+        ),
+        ("Where the manifest lies.", "SECTION_ELF", format!("\"{}\"", chassis_abi::manifest::SECTION_ELF)),
+        ("Where the manifest lies on a Mac.", "SECTION_MACHO", format!("\"{segment},{section}\"")),
+        (
+            "`poll_*` of ChassisIo answers: not yet, the waker will be called.",
+            "IO_PENDING",
+            "PTRDIFF_MIN".into(),
+        ),
+    ] {
+        writeln!(out, "\n// {comment}\n#define CHASSIS_{name} {value}").unwrap();
+    }
+    writeln!(out, "\n// Canonical error codes: google.rpc.Code's names and numbers.").unwrap();
     for code in chassis_abi::Code::ALL {
         writeln!(out, "#define CHASSIS_CODE_{} {}", code.as_str().to_uppercase(), *code as u32).unwrap();
     }
-    let hash = chassis_abi::LAYOUT_HASH;
-    writeln!(out, "\n/* The layout of this header's structs, for the manifest's header. */").unwrap();
-    writeln!(out, "#define CHASSIS_LAYOUT_HASH UINT64_C(0x{hash:016x})").unwrap();
-    writeln!(out, "\n/* First bytes of the manifest's header: seven letters and a zero. */").unwrap();
-    let magic = std::str::from_utf8(&chassis_abi::manifest::MAGIC).unwrap().trim_end_matches('\0');
-    writeln!(out, "#define CHASSIS_MAGIC \"{magic}\"").unwrap();
-    writeln!(out, "\n/* `poll_*` of ChassisIo: not yet. Other negative numbers are an errno, negated. */").unwrap();
-    writeln!(out, "#define CHASSIS_IO_PENDING INTPTR_MIN").unwrap();
-    assert_eq!(chassis_abi::host::IO_PENDING, isize::MIN);
-    writeln!(out, "\n/* Where the manifest lies. */").unwrap();
-    writeln!(out, "#define CHASSIS_SECTION_ELF \"{}\"", chassis_abi::manifest::SECTION_ELF).unwrap();
-    let (segment, section) = chassis_abi::manifest::SECTION_MACHO;
-    writeln!(out, "#define CHASSIS_SECTION_MACHO \"{segment},{section}\"").unwrap();
+    out.push('\n');
+    for name in STRUCTS {
+        writeln!(out, "typedef struct {name} {name};").unwrap();
+    }
     out
 }
 
-/// ``[`crate::Code`]`` is a link in Rust; in C the name alone helps more.
-fn without_rustdoc_links(text: &str) -> String {
-    text.replace("[`crate::", "`").replace("[`", "`").replace("`]", "`")
+const STRUCTS: [&str; 14] = [
+    "ChassisPlugin",
+    "ChassisCall",
+    "ChassisOutcome",
+    "ChassisFuture",
+    "ChassisStream",
+    "ChassisHostBytes",
+    "ChassisPluginBytes",
+    "ChassisOwnedBytes",
+    "ChassisWaker",
+    "ChassisWakerVtable",
+    "ChassisHost",
+    "ChassisTask",
+    "ChassisIo",
+    "ChassisManifestHeader",
+];
+
+/// ``[`crate::Code`]`` is a link in Rust; in C the name alone helps more, and it is the name that C has. Rust's ready-made
+/// values have no place in C.
+fn for_c(text: &str) -> String {
+    let mut text = text.replace("[`crate::", "`").replace("[`", "`").replace("`]", "`");
+    let names = ["PENDING", "READY", "END", "MAGIC", "LAYOUT_HASH", "ABI_MAJOR", "ABI_MINOR", "METRIC_*"];
+    let flags = ["FLAG_RETRYABLE", "FLAG_MAYBE_APPLIED", "FLAG_POISONED"];
+    for name in names.into_iter().chain(flags) {
+        text = text.replace(&format!("`{name}`"), &format!("`CHASSIS_{name}`"));
+    }
+    text = text.replace("`Code`", "`CHASSIS_CODE_*`").replace("(see `code::ErrorDocument`)", ERROR_DOCUMENT);
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with("#define Chassis") {
+            lines.pop();
+            continue;
+        }
+        lines.push(line);
+    }
+    lines.join("\n") + "\n"
 }
+
+const ERROR_DOCUMENT: &str = "{\"message\": \"…\", \"causes\": [\"…\"], \"status\": \"…\",\n  \
+    // \"retry_after_ms\": 0, \"field\": \"…\"}, of which only the message is needed";
