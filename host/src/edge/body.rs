@@ -52,9 +52,9 @@ pub async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, 
     // A small body is there with its head: only one that is not pays for a timer.
     match futures_util::poll!(reading.as_mut()) {
         Poll::Ready(bytes) => bytes,
-        Poll::Pending => tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| {
-            Err(stalled(timeout))
-        }),
+        Poll::Pending => {
+            tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| Err(stalled(timeout)))
+        }
     }
 }
 
@@ -75,9 +75,12 @@ pub fn too_large(limit: usize) -> Problem {
 /// A body that did not come in time.
 pub fn stalled(timeout: Duration) -> Problem {
     // The rest of it may still come: this connection is of no more use.
-    Problem::new(Code::DeadlineExceeded, format!("the body did not arrive within {timeout:?} (edge.body_timeout)"))
-        .status(StatusCode::REQUEST_TIMEOUT)
-        .header(header::CONNECTION, header::HeaderValue::from_static("close"))
+    Problem::new(
+        Code::DeadlineExceeded,
+        format!("the body did not arrive within {timeout:?} (edge.body_timeout)"),
+    )
+    .status(StatusCode::REQUEST_TIMEOUT)
+    .header(header::CONNECTION, header::HeaderValue::from_static("close"))
 }
 
 /// A body that broke off.

@@ -44,12 +44,18 @@ pub async fn call(State(edge): State<Edge>, request: axum::extract::Request) -> 
 pub async fn wrong_method(State(edge): State<Edge>, request: axum::extract::Request) -> Response {
     let (parts, _) = request.into_parts();
     let span = edge.observe(&parts, Some(ROUTE));
-    let problem = Problem::new(Code::Unimplemented, format!("operations are called by POST, not by {}", parts.method));
+    let problem =
+        Problem::new(Code::Unimplemented, format!("operations are called by POST, not by {}", parts.method));
     let problem = problem.status(StatusCode::METHOD_NOT_ALLOWED);
     span.respond(Err(problem.header(header::ALLOW, HeaderValue::from_static("POST"))))
 }
 
-async fn answer(edge: &Edge, parts: &Parts, body: Body, trace: SpanContext) -> Result<(Shape, Reply), Problem> {
+async fn answer(
+    edge: &Edge,
+    parts: &Parts,
+    body: Body,
+    trace: SpanContext,
+) -> Result<(Shape, Reply), Problem> {
     let (instance, operation) = names(parts.uri.path());
     let host = edge.host();
     let Some(shape) = host.shape(instance, operation) else { return Err(unknown(edge, instance, operation)) };
@@ -134,7 +140,9 @@ fn output(json: &[u8]) -> Result<HeaderValue, Problem> {
             ' '..='~' => ascii.push(c),
             // Only white space: inside of a string it is escaped already.
             '\n' | '\r' | '\t' => ascii.push(' '),
-            c => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| ascii.push_str(&format!("\\u{unit:04x}"))),
+            c => {
+                c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| ascii.push_str(&format!("\\u{unit:04x}")))
+            }
         }
     }
     let value = HeaderValue::from_str(&ascii).ok().filter(|_| ascii.len() <= OUTPUT_LIMIT);
@@ -181,7 +189,8 @@ mod tests {
 
     #[test]
     fn an_attachment_is_answered_unless_only_json_will_do() {
-        let accept = |value: &str| only_json(&HeaderMap::from_iter([(header::ACCEPT, value.parse().unwrap())]));
+        let accept =
+            |value: &str| only_json(&HeaderMap::from_iter([(header::ACCEPT, value.parse().unwrap())]));
         assert!(accept("application/json"));
         assert!(!accept("application/json, */*"));
         assert!(!accept("application/octet-stream"));

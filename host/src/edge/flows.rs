@@ -32,7 +32,8 @@ pub async fn run(
         Kind::Json => {
             let settings = edge.settings();
             let bytes = body::read(body, settings.body_limit.bytes(), settings.body_timeout.0).await?;
-            serde_json::from_slice(&bytes).map_err(|error| Problem::invalid("body", format!("not JSON: {error}")))?
+            serde_json::from_slice(&bytes)
+                .map_err(|error| Problem::invalid("body", format!("not JSON: {error}")))?
         }
         Kind::Nothing if hyper::body::Body::is_end_stream(&body) => json!({}),
         _ => return Err(body::unsupported(&parts.headers, "application/json")),
@@ -75,7 +76,8 @@ fn answer(outcome: RunOutcome) -> Result<Response, Problem> {
     let mut failure = error.failure.clone();
     // What a step may have done is taken back by now, or it is known that it is not.
     failure.error.maybe_applied = outcome.state == RunState::UndoFailed;
-    let steps: Vec<_> = outcome.steps.iter().map(|step| json!({ "name": step.name, "state": step.state })).collect();
+    let steps: Vec<_> =
+        outcome.steps.iter().map(|step| json!({ "name": step.name, "state": step.state })).collect();
     let run = json!({
         "id": outcome.run_id,
         "flow": outcome.flow,

@@ -57,7 +57,9 @@ pub async fn trace(State(edge): State<Edge>, Path(id): Path<String>) -> Result<R
         Some(trace) => Ok(Json(trace).into_response()),
         None => Err(Problem::new(
             Code::NotFound,
-            format!("no finished span of trace `{id}` is in memory: it was not sampled, is still running, or is too old"),
+            format!(
+                "no finished span of trace `{id}` is in memory: it was not sampled, is still running, or is too old"
+            ),
         )),
     }
 }
@@ -87,5 +89,6 @@ pub async fn unknown(request: Request) -> Problem {
 /// A route that has not this method; the router adds `Allow`.
 pub async fn wrong_method(request: Request) -> Problem {
     let (method, path) = (request.method(), request.uri().path());
-    Problem::new(Code::Unimplemented, format!("{path} has no {method}")).status(StatusCode::METHOD_NOT_ALLOWED)
+    Problem::new(Code::Unimplemented, format!("{path} has no {method}"))
+        .status(StatusCode::METHOD_NOT_ALLOWED)
 }

@@ -63,7 +63,8 @@ struct Inner {
 impl Edge {
     /// An edge over `host`. It is not ready until [`Edge::set_ready`] says so, and serves nothing until [`Edge::serve`].
     pub fn new(settings: Settings, host: Arc<dyn Host>, engine: Engine, telemetry: Telemetry) -> Self {
-        let routes = routes().into_iter().map(|(template, _)| (template, telemetry.route(Some(template)))).collect();
+        let routes =
+            routes().into_iter().map(|(template, _)| (template, telemetry.route(Some(template)))).collect();
         Self(Arc::new(Inner {
             settings,
             host,
@@ -127,11 +128,16 @@ impl Edge {
     fn turned_away(&self) -> Router {
         let limit = self.0.settings.connection_limit;
         let answer = move || async move {
-            Problem::new(Code::Unavailable, format!("all {limit} connections are taken (edge.connection_limit)"))
-                .retry_after(Duration::from_secs(1))
-                .header(header::CONNECTION, HeaderValue::from_static("close"))
+            Problem::new(
+                Code::Unavailable,
+                format!("all {limit} connections are taken (edge.connection_limit)"),
+            )
+            .retry_after(Duration::from_secs(1))
+            .header(header::CONNECTION, HeaderValue::from_static("close"))
         };
-        Router::new().fallback(answer).layer(axum::middleware::from_fn_with_state(self.clone(), observe::layer))
+        Router::new()
+            .fallback(answer)
+            .layer(axum::middleware::from_fn_with_state(self.clone(), observe::layer))
     }
 
     /// The description of everything that can be called here (OpenAPI 3.1).

@@ -68,7 +68,8 @@ impl Problem {
     /// A name in the path that is not known, with the nearest that is.
     pub fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let known: Vec<&str> = known.into_iter().collect();
-        let advice = did_you_mean(name, known.iter().copied()).map(|advice| format!("; {advice}")).unwrap_or_default();
+        let advice =
+            did_you_mean(name, known.iter().copied()).map(|advice| format!("; {advice}")).unwrap_or_default();
         let problem = Self::new(Code::NotFound, format!("there is no {kind} `{name}`{advice}"));
         match known.iter().min_by_key(|right| (strsim::damerau_levenshtein(name, right), **right)) {
             Some(nearest) => problem.member("nearest", *nearest),
