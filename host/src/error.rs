@@ -1,6 +1,6 @@
 //! Why a call failed: the plugin's error, or a refusal of the host's own.
 
-pub use crate::boundary::CallError;
+pub use chassis_loader::CallError;
 use chassis_abi::Code;
 use serde::Serialize;
 use std::fmt;
@@ -46,7 +46,7 @@ pub struct FailureDocument<'a> {
 impl CallFailure {
     /// A failure that the host itself found.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self::from(error(code, message.into()))
+        Self::from(CallError::new(code, message))
     }
 
     /// A refusal: nothing was sent, and `policy` says why. May be tried again.
@@ -56,7 +56,7 @@ impl CallFailure {
         message: impl Into<String>,
         retry_after: Option<Duration>,
     ) -> Self {
-        let error = CallError { retryable: true, retry_after, ..error(code, message.into()) };
+        let error = CallError { retryable: true, retry_after, ..CallError::new(code, message) };
         Self { error: Box::new(error), refused_by: Some(policy) }
     }
 
@@ -94,16 +94,3 @@ impl fmt::Display for CallFailure {
 }
 
 impl std::error::Error for CallFailure {}
-
-fn error(code: Code, message: String) -> CallError {
-    CallError {
-        code,
-        message,
-        retryable: false,
-        maybe_applied: false,
-        causes: Vec::new(),
-        status: None,
-        retry_after: None,
-        field: None,
-    }
-}

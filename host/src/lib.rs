@@ -6,7 +6,6 @@
 #![forbid(unsafe_code)]
 
 pub mod app;
-pub mod boundary;
 pub mod cli;
 pub mod config;
 pub mod demo;

@@ -1,6 +1,6 @@
 //! What a call carries through the host.
 
-pub use crate::boundary::{ItemStream, Reply, Upload};
+pub use chassis_loader::{ItemStream, Reply, Upload};
 use bytes::Bytes;
 use opentelemetry::trace::SpanContext;
 use std::sync::Arc;

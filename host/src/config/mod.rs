@@ -8,6 +8,7 @@ mod interpolate;
 mod merge;
 pub mod problem;
 pub mod raw;
+mod schema;
 pub mod secrets;
 pub mod show;
 pub mod tree;
@@ -48,9 +49,9 @@ pub struct Config {
     /// Where the flows are.
     pub flows_dir: PathBuf,
     /// The HTTP edge.
-    pub edge: serde_json::Value,
+    pub edge: crate::edge::Settings,
     /// Traces, metrics and logs.
-    pub telemetry: serde_json::Value,
+    pub telemetry: crate::telemetry::Config,
     /// The look at every instance in the background.
     pub health: HealthSettings,
     /// How the host ends.
@@ -79,6 +80,14 @@ pub struct InstanceConfig {
     pub policy: PolicySettings,
     /// Where it stands.
     pub origin: Origin,
+    keys: Node,
+}
+
+impl InstanceConfig {
+    /// Where one of its keys stands, else where it stands itself.
+    pub fn config_key(&self, key: &str) -> &Origin {
+        self.keys.at([key]).map_or(&self.origin, |node| &node.origin)
+    }
 }
 
 impl Config {
@@ -132,6 +141,7 @@ impl Config {
                 config: node.and_then(|node| node.at(["config"])).cloned().unwrap_or_else(Node::empty),
                 policy: raw.policy,
                 origin: node.map_or(Origin::Default, |node| node.origin.clone()),
+                keys: node.cloned().unwrap_or_else(Node::empty),
             };
             (name, instance)
         });

@@ -15,9 +15,9 @@ pub struct Raw {
     /// Where the flows are.
     pub flows_dir: Option<PathBuf>,
     /// The HTTP edge.
-    pub edge: serde_json::Value,
+    pub edge: crate::edge::Settings,
     /// Traces, metrics and logs.
-    pub telemetry: serde_json::Value,
+    pub telemetry: crate::telemetry::Config,
     /// The look at every instance in the background.
     pub health: HealthSettings,
     /// How the host ends.

@@ -1,1 +1,130 @@
 //! The plugins, the instances made of them, and how an operation of one is called.
+
+mod instance;
+mod names;
+mod plugins;
+mod services;
+mod start;
+mod status;
+
+pub use instance::{Instance, Operation, OperationRef};
+pub use names::Names;
+pub use plugins::{Available, CONTRACTS, Plugins, Refused, remove_copies};
+pub use status::{LastError, Pool, State, Status};
+
+use crate::config::problem::did_you_mean;
+use crate::config::{Config, HealthSettings, Problems};
+use crate::error::CallFailure;
+use crate::request::{Reply, Request};
+use crate::telemetry::Telemetry;
+use chassis_abi::Code;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Everything that can be called.
+pub struct Registry {
+    plugins: Plugins,
+    instances: BTreeMap<String, Arc<Instance>>,
+    roles: BTreeMap<String, Arc<Instance>>,
+    health: HealthSettings,
+}
+
+impl Registry {
+    /// Inspects the folder, loads what is needed, and makes the instances, all side by side. `statics` says where the host's
+    /// own static servers listen.
+    ///
+    /// # Errors
+    /// All that is wrong with the configuration, once the plugins are known. A server that is down is no error.
+    pub async fn start(
+        config: &Config,
+        telemetry: &Telemetry,
+        statics: &BTreeMap<String, SocketAddr>,
+    ) -> Result<Self, Problems> {
+        start::start(config, telemetry, statics).await
+    }
+
+    /// The folder of plugins.
+    pub fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    /// All instances, by name.
+    pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.instances.values()
+    }
+
+    /// The roles that are played, and by whom.
+    pub fn roles(&self) -> impl Iterator<Item = (&str, &Arc<Instance>)> {
+        self.roles.iter().map(|(role, instance)| (role.as_str(), instance))
+    }
+
+    /// An instance by its name, or by the role that it plays.
+    pub fn instance(&self, name: &str) -> Option<&Arc<Instance>> {
+        self.instances.get(name).or_else(|| self.roles.get(name))
+    }
+
+    /// The instance that plays a role; each plays the role of its own name, unless another does.
+    pub fn role(&self, role: &str) -> Option<&Arc<Instance>> {
+        self.roles.get(role).or_else(|| self.instances.get(role))
+    }
+
+    /// An operation of an instance (or role); the failure names the nearest.
+    pub fn operation(&self, instance: &str, operation: &str) -> Result<Operation<'_>, CallFailure> {
+        self.instance(instance).ok_or_else(|| self.no_instance(instance))?.operation(operation)
+    }
+
+    /// Calls an operation of an instance (or role).
+    pub async fn call(&self, instance: &str, operation: &str, request: Request) -> Result<Reply, CallFailure> {
+        self.operation(instance, operation)?.call(request).await
+    }
+
+    /// Looks at every instance now.
+    pub async fn check(&self) {
+        let mut looks = JoinSet::new();
+        for instance in self.instances.values().cloned() {
+            let timeout = self.health.timeout.0;
+            looks.spawn(async move { instance.check(timeout).await });
+        }
+        looks.join_all().await;
+    }
+
+    /// Looks at every instance again and again, off the way of calls, for as long as the registry lives.
+    pub fn watch(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
+        let weak = Arc::downgrade(self);
+        // No faster than this, whatever is configured: a look costs a call.
+        let period = self.health.interval.0.max(Duration::from_millis(100));
+        tokio::spawn(async move {
+            let mut tick = tokio::time::interval(period);
+            tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+            loop {
+                tick.tick().await;
+                let Some(registry) = weak.upgrade() else { return };
+                registry.check().await;
+            }
+        })
+    }
+
+    /// Closes every instance, side by side; none takes longer than `limit`.
+    pub async fn close(&self, limit: Duration) {
+        let mut closes = JoinSet::new();
+        for instance in self.instances.values().cloned() {
+            closes.spawn(async move {
+                match tokio::time::timeout(limit, instance.close()).await {
+                    Ok(Ok(())) => tracing::debug!(instance = instance.name(), "instance closed"),
+                    Ok(Err(error)) => tracing::warn!(instance = instance.name(), %error, "instance closed badly"),
+                    Err(_) => tracing::warn!(instance = instance.name(), "instance did not close in time"),
+                }
+            });
+        }
+        closes.join_all().await;
+    }
+
+    fn no_instance(&self, name: &str) -> CallFailure {
+        let known = self.instances.keys().chain(self.roles.keys()).map(String::as_str);
+        let advice = did_you_mean(name, known).map(|advice| format!("; {advice}")).unwrap_or_default();
+        CallFailure::new(Code::NotFound, format!("there is no instance `{name}`{advice}"))
+    }
+}

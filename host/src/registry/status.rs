@@ -1,0 +1,220 @@
+//! How an instance is: looked at in the background, off the way of calls.
+
+use super::Instance;
+use crate::error::CallError;
+use chassis_abi::Code;
+use chassis_loader::Call;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How an instance was at the last look.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// The word for it.
+    pub state: State,
+    /// Version of its server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// How long its server took to answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    /// Since when it is in this state, in milliseconds of the Unix epoch.
+    pub since_unix_ms: u64,
+    /// When it was looked at, in milliseconds of the Unix epoch.
+    pub checked_unix_ms: u64,
+    /// What was last wrong with it; stays after it is well again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<LastError>,
+    /// Its connections, where it has a pool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pool: Option<Pool>,
+}
+
+/// In one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Not looked at yet.
+    Starting,
+    /// Its server answers.
+    Ok,
+    /// Its server cannot be reached now; it comes back by itself.
+    Unavailable,
+    /// It does not work, and will not by waiting: wrong credentials, a defect.
+    Failed,
+}
+
+/// What was wrong.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LastError {
+    /// Canonical code.
+    pub code: &'static str,
+    /// What happened.
+    pub message: String,
+    /// What led to it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub causes: Vec<String>,
+    /// When, in milliseconds of the Unix epoch.
+    pub at_unix_ms: u64,
+}
+
+/// Connections of a plugin's pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// All.
+    pub size: u64,
+    /// Those in no use.
+    pub idle: u64,
+    /// The most there may be.
+    pub max: u64,
+    /// Calls that wait for one.
+    #[serde(default)]
+    pub pending: u64,
+}
+
+#[derive(Deserialize)]
+struct Health {
+    #[serde(default)]
+    server_version: Option<String>,
+    #[serde(default)]
+    pool: Option<Pool>,
+}
+
+impl State {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Starting => "starting",
+            State::Ok => "ok",
+            State::Unavailable => "unavailable",
+            State::Failed => "failed",
+        }
+    }
+}
+
+impl Status {
+    /// Before the first look.
+    pub fn starting() -> Self {
+        let now = unix_ms();
+        Self {
+            state: State::Starting,
+            version: None,
+            latency_ms: None,
+            since_unix_ms: now,
+            checked_unix_ms: now,
+            last_error: None,
+            pool: None,
+        }
+    }
+
+    fn next(&self, found: Result<(Health, Duration), CallError>) -> Self {
+        let now = unix_ms();
+        let state = match &found {
+            Ok(_) => State::Ok,
+            Err(error) => state_of(error.code),
+        };
+        let since_unix_ms = if state == self.state { self.since_unix_ms } else { now };
+        let (version, latency_ms, pool, last_error) = match found {
+            Ok((health, took)) => {
+                let latency = (took.as_secs_f64() * 1e6).round() / 1e3;
+                (health.server_version, Some(latency), health.pool, self.last_error.clone())
+            }
+            Err(CallError { code, message, causes, .. }) => {
+                let error = LastError { code: code.as_str(), message, causes, at_unix_ms: now };
+                (self.version.clone(), None, None, Some(error))
+            }
+        };
+        Self { state, version, latency_ms, since_unix_ms, checked_unix_ms: now, last_error, pool }
+    }
+}
+
+impl Instance {
+    /// Looks at it now. Policies and spans are for calls: a full bulkhead is no illness, and a look every few seconds no news.
+    pub async fn check(&self, timeout: Duration) -> Arc<Status> {
+        let before = self.status.load_full();
+        let status = Arc::new(before.next(self.ask(timeout).await));
+        self.status.store(status.clone());
+        let metrics = self.telemetry.metrics();
+        metrics.plugin_healthy(self.name()).set(if status.state == State::Ok { 1.0 } else { 0.0 });
+        metrics.bulkhead_in_flight(self.name()).set(self.bulkhead().in_flight() as f64);
+        if let Some(pool) = &status.pool {
+            metrics.pool(self.name(), pool.size, pool.idle, pool.max, pool.pending);
+        }
+        if status.state != before.state {
+            self.tell(&status);
+        }
+        status
+    }
+
+    async fn ask(&self, timeout: Duration) -> Result<(Health, Duration), CallError> {
+        let Some((index, _)) = self.manifest().operation("health") else {
+            return self.boundary().down().map_or(Ok((Health { server_version: None, pool: None }, Duration::ZERO)), Err);
+        };
+        let begun = Instant::now();
+        let call = tokio::time::timeout(timeout, self.boundary().call(Call::new(index, "{}"))).await;
+        let reply = call.unwrap_or_else(|_| {
+            let message = format!("no answer within {} ms", timeout.as_millis());
+            Err(CallError::new(Code::DeadlineExceeded, message))
+        });
+        let mut reply = reply.map_err(|mut error| {
+            self.secrets().scrub_mut(&mut error.message);
+            error.causes.iter_mut().for_each(|cause| self.secrets().scrub_mut(cause));
+            error
+        })?;
+        reply.stream = None;
+        let took = begun.elapsed();
+        let health = serde_json::from_slice(reply.json());
+        health.map(|health| (health, took)).map_err(|_| CallError::new(Code::Internal, "the answer to `health` cannot be read"))
+    }
+
+    fn tell(&self, status: &Status) {
+        let (instance, state) = (self.name(), status.state.as_str());
+        match (status.state, &status.last_error) {
+            (State::Ok, _) => {
+                tracing::info!(instance, state, version = status.version, latency_ms = status.latency_ms, "instance is well");
+            }
+            (_, Some(error)) => {
+                let cause = error.causes.first();
+                tracing::warn!(instance, state, code = error.code, error = error.message, cause, "instance is not well");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn state_of(code: Code) -> State {
+    match code {
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled | Code::Aborted => {
+            State::Unavailable
+        }
+        _ => State::Failed,
+    }
+}
+
+fn unix_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn since_stands_while_the_state_does_and_an_error_is_remembered() {
+        let mut first = Status::starting();
+        first.since_unix_ms = 1;
+        let down = first.next(Err(CallError::unavailable("refused")));
+        assert_eq!(down.state, State::Unavailable);
+        assert!(down.since_unix_ms > 1);
+        let mut down = down;
+        down.since_unix_ms = 2;
+        assert_eq!(down.next(Err(CallError::unavailable("still"))).since_unix_ms, 2);
+        let health = Health { server_version: Some("7".into()), pool: None };
+        let up = down.next(Ok((health, Duration::from_micros(1500))));
+        assert_eq!((up.state, up.version.as_deref(), up.latency_ms), (State::Ok, Some("7"), Some(1.5)));
+        assert_eq!(up.last_error.map(|error| error.message).as_deref(), Some("refused"));
+        let wrong = first.next(Err(CallError::new(Code::Unauthenticated, "no")));
+        assert_eq!(wrong.state, State::Failed);
+    }
+}
