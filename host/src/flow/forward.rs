@@ -6,7 +6,7 @@ use super::model::{Flow, Undo};
 use super::plan::{self, Plan};
 use super::run::{RunError, RunOutcome, StepOutcome};
 use super::scope::Scope;
-use super::state::{RunEvent, RunState, StepEvent, StepState};
+use super::state::{RunEvent, RunState, StepEvent};
 use super::trace::{Span, Spans};
 use crate::error::CallFailure;
 use crate::request::Context;
@@ -29,21 +29,13 @@ pub struct Progress {
     pub(super) context: Context,
     pub(super) run_id: Arc<str>,
     pub(super) span: Span,
-    pub(super) steps: Vec<StepProgress>,
+    pub(super) steps: Vec<StepOutcome>,
     /// The steps that have or may have an effect, in the order in which they ended.
     pub(super) ended: Vec<usize>,
     /// The processing of the message that the flow consumes.
     message: Option<ProcessSpan>,
     state: RunState,
     error: Option<RunError>,
-}
-
-/// A step of a run that is under way.
-pub struct StepProgress {
-    pub(super) outcome: StepOutcome,
-    pub(super) input: Value,
-    /// Its result; `null` until it is known.
-    pub(super) output: Value,
 }
 
 type Ended = (usize, Result<Value, CallFailure>, f64);
@@ -67,7 +59,7 @@ impl Progress {
         let run = json!({ "id": &*run_id, "started_at": super::clock::now() });
         let scope = Scope::new(&input, &run, &Value::Object(calls.roles()));
         let steps =
-            flow.steps.iter().map(|step| StepProgress::new(&step.name, step.call.to_string())).collect();
+            flow.steps.iter().map(|step| StepOutcome::new(&step.name, step.call.to_string())).collect();
         Self {
             scope,
             span,
@@ -110,7 +102,7 @@ impl Progress {
             error: self.error,
             ms: elapsed.as_secs_f64() * 1e3,
             trace_id: self.span.trace_id(),
-            steps: self.steps.into_iter().map(|step| step.outcome).collect(),
+            steps: self.steps,
         }
     }
 
@@ -133,7 +125,7 @@ impl Progress {
                 }
             }
             let Some((at, result, ms)) = under_way.next().await else { return };
-            self.steps[at].outcome.ms = Some(ms);
+            self.steps[at].ms = Some(ms);
             match result {
                 Ok(output) => {
                     if self.succeeded(at, output) {
@@ -173,7 +165,7 @@ impl Progress {
         };
         let (calls, flow) = (self.calls.clone(), self.flow.clone());
         self.steps[at].input = input.clone();
-        self.steps[at].outcome.attempts += 1;
+        self.steps[at].attempts += 1;
         self.turn_step(at, StepEvent::Start);
         Ok(Some(Box::pin(async move {
             let started = Instant::now();
@@ -232,7 +224,7 @@ impl Progress {
         if event == StepEvent::FailUnsure {
             self.ended.push(at);
         }
-        self.steps[at].outcome.error = Some(failure.clone());
+        self.steps[at].error = Some(failure.clone());
         if self.error.is_none() {
             self.error = Some(RunError { step: self.flow.steps[at].name.clone(), failure });
         }
@@ -252,25 +244,10 @@ impl Progress {
     }
 
     pub(super) fn turn_step(&mut self, at: usize, event: StepEvent) {
-        let state = &mut self.steps[at].outcome.state;
+        let state = &mut self.steps[at].state;
         let next = state.after(event);
         debug_assert!(next.is_some(), "no way from {state:?} by {event:?}");
         *state = next.unwrap_or(*state);
-    }
-}
-
-impl StepProgress {
-    fn new(name: &str, call: String) -> Self {
-        let outcome = StepOutcome {
-            name: name.to_owned(),
-            call,
-            state: StepState::NotRun,
-            ms: None,
-            attempts: 0,
-            error: None,
-            undo: None,
-        };
-        Self { outcome, input: Value::Null, output: Value::Null }
     }
 }
 

@@ -58,6 +58,12 @@ pub struct StepOutcome {
     /// Its undo, if that was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<UndoOutcome>,
+    /// What it was called with. Not shown: it may hold what is nobody's business.
+    #[serde(skip)]
+    pub input: Value,
+    /// What its call answered; `null` until that is known.
+    #[serde(skip)]
+    pub output: Value,
 }
 
 /// An undo that was tried.
@@ -83,6 +89,23 @@ impl RunOutcome {
     /// A step by name.
     pub fn step(&self, name: &str) -> Option<&StepOutcome> {
         self.steps.iter().find(|step| step.name == name)
+    }
+}
+
+impl StepOutcome {
+    /// A step that has not begun.
+    pub(super) fn new(name: &str, call: String) -> Self {
+        Self {
+            name: name.to_owned(),
+            call,
+            state: StepState::NotRun,
+            ms: None,
+            attempts: 0,
+            error: None,
+            undo: None,
+            input: Value::Null,
+            output: Value::Null,
+        }
     }
 }
 

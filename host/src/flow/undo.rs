@@ -76,7 +76,7 @@ impl Progress {
         let ended_well = result.is_ok();
         self.turn_step(at, if ended_well { StepEvent::FinishUndo } else { StepEvent::FailUndo });
         let call = undo.call.to_string();
-        self.steps[at].outcome.undo = Some(UndoOutcome { call, ms, attempts, error: result.err() });
+        self.steps[at].undo = Some(UndoOutcome { call, ms, attempts, error: result.err() });
         ended_well
     }
 }
