@@ -1,0 +1,418 @@
+//! Every operation of every plugin reports itself as the semantic conventions want it: spans as a collector receives them over OTLP,
+//! metrics as Prometheus reads them. Operations come from the manifests, so a new plugin is covered by being there.
+
+mod telemetry {
+    pub mod prometheus;
+    pub mod receiver;
+    pub mod rules;
+    pub mod sample;
+}
+
+use chassis::error::CallFailure;
+use chassis::telemetry::{Config, OperationTelemetry, Telemetry};
+use chassis_abi::Code;
+use chassis_abi::manifest::{Manifest, Operation, TelemetryKind};
+use opentelemetry::trace::{SpanContext, SpanKind as Kind, TraceContextExt, TraceFlags};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use telemetry::prometheus::{includes, series, value_of};
+use telemetry::receiver::{Received, attributes};
+use telemetry::rules::{self, buckets};
+use telemetry::sample::{self, CANARY};
+
+/// One call that was made, and the trace it was made in.
+struct Made {
+    manifest: Manifest,
+    op: Operation,
+    instance: String,
+    input: Value,
+    root: SpanContext,
+}
+
+impl Made {
+    fn title(&self) -> String {
+        format!("{} {}.{}", self.manifest.name, self.op.contract.as_deref().unwrap_or("own"), self.op.name)
+    }
+
+    /// What the input names as its target.
+    fn target(&self) -> Option<&str> {
+        let single = self.manifest.operations.iter().find(|single| {
+            single.contract == self.op.contract && single.batched_by.as_deref() == Some(self.op.name.as_str())
+        });
+        let at = match (&self.op.telemetry.target, single.and_then(|single| single.telemetry.target.as_ref()))
+        {
+            (Some(target), _) => target.clone(),
+            (None, Some(target)) => format!("/items/0{target}"),
+            (None, None) => return None,
+        };
+        self.input.pointer(&at)?.as_str()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_operation_of_every_plugin_follows_the_conventions() {
+    let (received, telemetry) = start().await;
+    let made: Vec<Made> = operations().map(|(manifest, op)| succeed(&telemetry, manifest, op)).collect();
+    assert!(!made.is_empty(), "no plugin has a manifest");
+    telemetry.flush().await;
+    let spans = received.spans();
+    let metrics = telemetry.prometheus();
+    for made in &made {
+        check_span(made, span_of(&spans, made));
+        check_metrics(made, &metrics);
+    }
+    assert!(!received.text().contains(CANARY), "a password or a value of a statement is in a span");
+    assert!(!metrics.contains(CANARY), "a password is in a metric");
+    for (name, value) in [("service.name", "chassis"), ("service.version", env!("CARGO_PKG_VERSION"))] {
+        assert_eq!(received.resource().get(name).map(String::as_str), Some(value));
+    }
+    for name in ["service.instance.id", "host.name", "telemetry.sdk.language"] {
+        assert!(received.resource().contains_key(name), "the resource has no {name}");
+    }
+    eprintln!("{} operations checked", made.len());
+    telemetry.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_failure_is_told_by_span_and_metric() {
+    let (received, telemetry) = start().await;
+    let mut made = Vec::new();
+    for (manifest, op) in operations() {
+        let status = if op.telemetry.kind == TelemetryKind::Http { "503" } else { "57P01" };
+        let mut failure = CallFailure::new(Code::Unavailable, "the server is gone");
+        failure.error.status = Some(status.to_owned());
+        made.push((fail(&telemetry, manifest, op, &failure), status));
+    }
+    telemetry.flush().await;
+    let spans = received.spans();
+    let metrics = telemetry.prometheus();
+    for (made, status) in &made {
+        let (title, span) = (made.title(), span_of(&spans, made));
+        let found = attributes(&span.attributes);
+        assert_eq!(span.status.as_ref().map(|status| status.code()), Some(StatusCode::Error), "{title}");
+        assert_eq!(found.get("error.type").map(String::as_str), Some(*status), "{title}");
+        assert_eq!(found.get("chassis.outcome").map(String::as_str), Some("error"), "{title}");
+        let (attribute, metric, label, value) = match made.op.telemetry.kind {
+            TelemetryKind::Database => (
+                Some("db.response.status_code"),
+                "db_client_operation_duration_seconds",
+                "error_type",
+                "unavailable",
+            ),
+            TelemetryKind::Http => (
+                Some("http.response.status_code"),
+                "http_client_request_duration_seconds",
+                "error_type",
+                "503",
+            ),
+            TelemetryKind::Messaging => {
+                (None, "messaging_client_operation_duration_seconds", "error_type", "unavailable")
+            }
+            TelemetryKind::Internal => (None, "chassis_calls_total", "outcome", "error"),
+        };
+        if let Some(attribute) = attribute {
+            assert_eq!(found.get(attribute).map(String::as_str), Some(*status), "{title}");
+        }
+        let present = series(&metrics).any(|(name, labels, _)| {
+            name.starts_with(metric) && labels.get(label).is_some_and(|found| found == value)
+        });
+        assert!(present, "{title}: no {metric} with {label}={value}");
+        let labels = calls_labels(made, "error", "unavailable");
+        assert_eq!(value_of(&metrics, "chassis_calls_total", &labels), Some(1.0), "{title}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn refusals_and_cancellations_are_not_the_servers_failures() {
+    let (received, telemetry) = start().await;
+    let mut made = Vec::new();
+    for (manifest, op) in operations() {
+        let refusal =
+            CallFailure::refused("bulkhead", Code::ResourceExhausted, "25 calls are in flight", None);
+        let refused = fail(&telemetry, manifest.clone(), op.clone(), &refusal);
+        let cancelled = call(&telemetry, manifest, op, |span, _| drop(span));
+        made.push((refused, cancelled));
+    }
+    telemetry.flush().await;
+    let spans = received.spans();
+    let metrics = telemetry.prometheus();
+    for (refused, cancelled) in &made {
+        let title = refused.title();
+        let found = attributes(&span_of(&spans, refused).attributes);
+        assert_eq!(found.get("chassis.outcome").map(String::as_str), Some("refused"), "{title}");
+        assert_eq!(found.get("error.type").map(String::as_str), Some("resource_exhausted"), "{title}");
+        let span = span_of(&spans, cancelled);
+        let found = attributes(&span.attributes);
+        assert_eq!(found.get("chassis.outcome").map(String::as_str), Some("cancelled"), "{title}");
+        assert!(!found.contains_key("error.type"), "{title}: cancelling is no error");
+        assert_ne!(span.status.as_ref().map(|status| status.code()), Some(StatusCode::Error), "{title}");
+        for (outcome, code) in [("refused", "resource_exhausted"), ("cancelled", "cancelled")] {
+            let labels = calls_labels(refused, outcome, code);
+            assert_eq!(value_of(&metrics, "chassis_calls_total", &labels), Some(1.0), "{title}");
+        }
+        let labels = BTreeMap::from([
+            ("plugin", refused.manifest.name.clone()),
+            ("name", refused.instance.clone()),
+            ("operation", refused.op.name.clone()),
+        ]);
+        let counted = value_of(&metrics, "chassis_call_duration_seconds_count", &labels);
+        assert_eq!(counted.unwrap_or(0.0), 0.0, "{title}: what was not sent has no duration");
+    }
+    let client = series(&metrics).filter(|(name, ..)| name.contains("_client_") && name.ends_with("_count"));
+    for (name, labels, value) in client {
+        assert_eq!(value, 0.0, "{name}{labels:?} counts calls that were never sent");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_that_is_not_sampled_leaves_ids_and_metrics_but_no_span() {
+    let (received, telemetry) = start().await;
+    let context = |flags| {
+        let (trace, span) = (0x7_u128.into(), 0x9_u64.into());
+        SpanContext::new(trace, span, flags, true, Default::default())
+    };
+    let mut count = 0;
+    for (manifest, op) in operations() {
+        let of = OperationTelemetry::new(
+            &telemetry,
+            &manifest,
+            &op,
+            &instance(&manifest, &op),
+            &sample::config(&op),
+        );
+        let input = sample::input(&manifest, &op).to_string();
+        let parent = context(TraceFlags::default());
+        let span = of.start(&parent, input.as_bytes());
+        let traceparent = span.traceparent();
+        assert!(traceparent.starts_with("00-00000000000000000000000000000007-"), "{traceparent}");
+        assert!(traceparent.ends_with("-00"), "{traceparent}");
+        assert_ne!(span.context().span_id(), parent.span_id());
+        span.finish_with(Ok(sample::output(&op).to_string().as_bytes()));
+        let made =
+            Made { instance: instance(&manifest, &op), manifest, op, input: Value::Null, root: parent };
+        let labels = calls_labels(&made, "ok", "ok");
+        assert_eq!(
+            value_of(&telemetry.prometheus(), "chassis_calls_total", &labels),
+            Some(1.0),
+            "{}",
+            made.title()
+        );
+        count += 1;
+    }
+    assert!(count > 0);
+    telemetry.flush().await;
+    assert_eq!(received.spans(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_processed_message_links_to_the_span_that_sent_it() {
+    let (received, telemetry) = start().await;
+    let root = telemetry.span("flow process-welcome", Kind::Internal, &SpanContext::NONE, []);
+    let message = serde_json::json!({
+        "body": {}, "message_id": "m-1", "headers": {"traceparent": sample::CREATION}, "exchange": "",
+        "routing_key": "welcome_messages", "redelivered": false, "receipt": "r",
+    });
+    let process = telemetry.process_span("rabbitmq", "welcome_messages", &message, root.context());
+    process.finish(Ok(()));
+    root.end();
+    telemetry.flush().await;
+    let spans = received.spans();
+    let span = spans.iter().find(|span| span.name == "process welcome_messages").unwrap();
+    assert_eq!(span.kind(), SpanKind::Consumer);
+    assert_eq!(link_of(span), sample::CREATION);
+    let found = attributes(&span.attributes);
+    for (name, value) in [
+        ("messaging.system", "rabbitmq"),
+        ("messaging.operation.name", "process"),
+        ("messaging.operation.type", "process"),
+        ("messaging.destination.name", "welcome_messages"),
+        ("messaging.message.id", "m-1"),
+    ] {
+        assert_eq!(found.get(name).map(String::as_str), Some(value));
+    }
+    let labels = BTreeMap::from([("messaging_system", "rabbitmq".to_owned())]);
+    check_buckets("process", &telemetry.prometheus(), "messaging_process_duration_seconds", &labels);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_span_below_a_tracing_span_is_in_its_trace() {
+    let (received, telemetry) = start().await;
+    let root = telemetry.span("flow", Kind::Internal, &SpanContext::NONE, []);
+    let seen = root
+        .scope(async {
+            opentelemetry::Context::map_current(|context| context.span().span_context().trace_id())
+        })
+        .await;
+    assert_eq!(seen, root.context().trace_id());
+    drop(root);
+    telemetry.flush().await;
+    assert_eq!(received.spans().len(), 1);
+}
+
+async fn start() -> (Received, Telemetry) {
+    let (received, endpoint) = Received::start().await;
+    let config = Config { otlp_endpoint: Some(endpoint), ..Config::default() };
+    (received, Telemetry::start(&config).unwrap())
+}
+
+/// Every operation of every manifest: of the plugins in this repository, and of those built into `CHASSIS_PLUGINS_DIR`.
+fn operations() -> impl Iterator<Item = (Manifest, Operation)> {
+    let mut manifests: BTreeMap<String, Manifest> = BTreeMap::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
+    for plugin in std::fs::read_dir(folder).unwrap() {
+        let path = plugin.unwrap().path().join("manifest.json");
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        if text.trim() == "{}" { continue } // TEMPORARY
+        let manifest: Manifest =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        manifests.insert(manifest.name.clone(), manifest);
+    }
+    if let Some(folder) = std::env::var_os("CHASSIS_PLUGINS_DIR") {
+        for library in std::fs::read_dir(folder).unwrap() {
+            let path = library.unwrap().path();
+            let inspected = chassis_loader::inspect(&path).unwrap_or_else(|refusal| panic!("{refusal}"));
+            manifests.insert(inspected.manifest.name.clone(), (*inspected.manifest).clone());
+        }
+    }
+    manifests.into_values().flat_map(|manifest| {
+        let operations = manifest.operations.clone();
+        operations.into_iter().map(move |op| (manifest.clone(), op))
+    })
+}
+
+fn succeed(telemetry: &Telemetry, manifest: Manifest, op: Operation) -> Made {
+    let output = sample::output(&op).to_string();
+    call(telemetry, manifest, op, |span, _| span.finish_with(Ok(output.as_bytes())))
+}
+
+fn fail(telemetry: &Telemetry, manifest: Manifest, op: Operation, failure: &CallFailure) -> Made {
+    call(telemetry, manifest, op, |span, _| span.finish_with(Err(failure)))
+}
+
+fn call(
+    telemetry: &Telemetry,
+    manifest: Manifest,
+    op: Operation,
+    end: impl FnOnce(chassis::telemetry::CallSpan, &Value),
+) -> Made {
+    let instance = instance(&manifest, &op);
+    let of =
+        OperationTelemetry::new(telemetry, &manifest, &op, &instance, &sample::config(&op)).generation(3);
+    let input = sample::input(&manifest, &op);
+    let root = telemetry.span("root", Kind::Internal, &SpanContext::NONE, []);
+    end(of.start(root.context(), input.to_string().as_bytes()), &input);
+    let context = root.context().clone();
+    Made { manifest, op, instance, input, root: context }
+}
+
+/// One for each contract, so that no two operations share their metrics.
+fn instance(manifest: &Manifest, op: &Operation) -> String {
+    format!("{}-{}", manifest.name, op.contract.as_deref().unwrap_or("own"))
+}
+
+fn span_of<'a>(spans: &'a [Span], made: &Made) -> &'a Span {
+    let trace = made.root.trace_id().to_bytes();
+    let of_trace: Vec<&Span> =
+        spans.iter().filter(|span| span.trace_id == trace && span.name != "root").collect();
+    assert_eq!(of_trace.len(), 1, "{}: a call has one span", made.title());
+    of_trace[0]
+}
+
+fn check_span(made: &Made, span: &Span) {
+    let title = made.title();
+    let mut expected = rules::expected(&made.op, &made.input, made.target());
+    if made.op.telemetry.kind == TelemetryKind::Internal {
+        expected.name = format!("{} {}", made.manifest.name, made.op.name);
+    }
+    assert_eq!(span.name, expected.name, "{title}");
+    assert_eq!(span.kind(), expected.kind, "{title}");
+    assert_eq!(span.parent_span_id, made.root.span_id().to_bytes(), "{title}: the parent");
+    assert!(span.end_time_unix_nano >= span.start_time_unix_nano, "{title}");
+    let found = attributes(&span.attributes);
+    for (name, value) in &expected.exact {
+        assert_eq!(found.get(*name), Some(value), "{title}: {name}");
+    }
+    let own = [
+        ("chassis.plugin", made.manifest.name.as_str()),
+        ("chassis.instance", &made.instance),
+        ("chassis.operation", &made.op.name),
+        ("chassis.generation", "3"),
+        ("chassis.outcome", "ok"),
+    ];
+    for (name, value) in own {
+        assert_eq!(found.get(name).map(String::as_str), Some(value), "{title}: {name}");
+    }
+    let known: BTreeSet<&str> =
+        expected.exact.keys().copied().chain(expected.allowed.iter().copied()).collect();
+    let unknown: Vec<&String> = found.keys().filter(|name| !known.contains(name.as_str())).collect();
+    assert!(unknown.is_empty(), "{title}: unknown attributes {unknown:?}");
+    if made.op.name == "receive" {
+        assert_eq!(link_of(span), sample::CREATION, "{title}: the link to the span that sent the message");
+    } else {
+        assert_eq!(span.links, [], "{title}");
+    }
+    if let Some(url) = found.get("url.full") {
+        assert!(url.starts_with("http://REDACTED:REDACTED@server.example:1234/base/"), "{title}: {url}");
+    }
+}
+
+fn link_of(span: &Span) -> String {
+    assert_eq!(span.links.len(), 1);
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    format!("00-{}-{}-01", hex(&span.links[0].trace_id), hex(&span.links[0].span_id))
+}
+
+fn check_metrics(made: &Made, metrics: &str) {
+    let title = made.title();
+    let labels = calls_labels(made, "ok", "ok");
+    assert_eq!(value_of(metrics, "chassis_calls_total", &labels), Some(1.0), "{title}");
+    let labels = BTreeMap::from([("name", made.instance.clone()), ("operation", made.op.name.clone())]);
+    assert_eq!(value_of(metrics, "chassis_call_duration_seconds_count", &labels), Some(1.0), "{title}");
+    if let Some((metric, labels)) = rules::expected(&made.op, &made.input, made.target()).metric {
+        check_buckets(&title, metrics, metric, &labels);
+    }
+    let counter = match made.op.telemetry.operation_type.as_deref() {
+        Some("send") => "messaging_client_sent_messages_total",
+        // A stream counts its messages one by one.
+        Some("receive") if made.op.item.is_none() => "messaging_client_consumed_messages_total",
+        _ => return,
+    };
+    let labels = BTreeMap::from([("messaging_operation_name", made.op.telemetry.operation.clone())]);
+    assert!(value_of(metrics, counter, &labels).is_some_and(|value| value >= 1.0), "{title}: {counter}");
+}
+
+fn check_buckets(title: &str, metrics: &str, metric: &str, labels: &BTreeMap<&str, String>) {
+    let bucket = format!("{metric}_bucket");
+    let bounds: Vec<String> = series(metrics)
+        .filter(|(name, found, _)| {
+            *name == bucket && includes(found, labels) && !found.contains_key("error_type")
+        })
+        .filter_map(|(_, mut found, _)| found.remove("le"))
+        .collect();
+    let mut distinct: Vec<&str> = Vec::new();
+    for bound in &bounds {
+        if !distinct.contains(&bound.as_str()) {
+            distinct.push(bound);
+        }
+    }
+    assert_eq!(distinct, buckets(metric), "{title}: buckets of {metric} with {labels:?}");
+    let counted = value_of(metrics, &format!("{metric}_count"), labels);
+    assert!(
+        counted.is_some_and(|count| count >= 1.0),
+        "{title}: {metric} with {labels:?} counted {counted:?}"
+    );
+}
+
+fn calls_labels(made: &Made, outcome: &str, code: &str) -> BTreeMap<&'static str, String> {
+    BTreeMap::from([
+        ("plugin", made.manifest.name.clone()),
+        ("name", made.instance.clone()),
+        ("operation", made.op.name.clone()),
+        ("outcome", outcome.to_owned()),
+        ("code", code.to_owned()),
+    ])
+}
