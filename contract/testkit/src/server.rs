@@ -83,11 +83,14 @@ impl Server {
         self.dir().with_extension("away")
     }
 
-    /// Takes the server away; for a plugin without one, its folder.
+    /// Takes the server away; for a plugin without one, its folder: a file stands in its place, so that it cannot be made anew.
     pub async fn stop(&self) -> Result<(), String> {
         match &self.proxy {
             Some(proxy) => proxy.cut().await,
-            None => move_folder(self.dir(), &self.away())?,
+            None => {
+                move_folder(self.dir(), &self.away())?;
+                std::fs::write(self.dir(), "").map_err(|error| format!("nothing in its place: {error}"))?;
+            }
         }
         Ok(())
     }
@@ -96,7 +99,10 @@ impl Server {
     pub async fn start(&self) -> Result<(), String> {
         match &self.proxy {
             Some(proxy) => proxy.heal().await,
-            None => move_folder(&self.away(), self.dir())?,
+            None => {
+                std::fs::remove_file(self.dir()).map_err(|error| format!("still in its place: {error}"))?;
+                move_folder(&self.away(), self.dir())?;
+            }
         }
         Ok(())
     }

@@ -2,6 +2,10 @@
 
 use chassis_testkit::{Case, ServerSource, Subject, cache, documents, queue, relational, search};
 use serde_json::json;
+use std::sync::{Mutex, PoisonError};
+
+/// The suite counts the threads and files of the whole process: one run at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 #[test]
 fn manifest() {
@@ -34,6 +38,7 @@ fn search() {
 }
 
 fn conformance(contract: &'static str, cases: &'static [Case]) {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let forever = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
     chassis_testkit::run(Subject {
         package: env!("CARGO_PKG_NAME"),
