@@ -2,6 +2,7 @@
 
 use super::problem::{Problem, Problems};
 use super::tree::{Node, Text};
+use std::collections::BTreeMap;
 
 /// Where values come from: the process in real life, a table in tests.
 pub trait Outside {
@@ -21,6 +22,19 @@ impl Outside for Process {
 
     fn file(&self, path: &str) -> std::io::Result<String> {
         std::fs::read_to_string(path)
+    }
+}
+
+/// This process, with variables that go before its own.
+pub struct Given<'a>(pub &'a BTreeMap<String, String>);
+
+impl Outside for Given<'_> {
+    fn variable(&self, name: &str) -> Option<String> {
+        self.0.get(name).cloned().or_else(|| Process.variable(name))
+    }
+
+    fn file(&self, path: &str) -> std::io::Result<String> {
+        Process.file(path)
     }
 }
 

@@ -96,6 +96,11 @@ impl Config {
         Self::load_from(source, &interpolate::Process, std::env::vars())
     }
 
+    /// The same, with variables that go before those of the process.
+    pub fn load_with(source: &Source, given: &BTreeMap<String, String>) -> Result<Self, Problems> {
+        Self::load_from(source, &interpolate::Given(given), std::env::vars())
+    }
+
     fn load_from(
         source: &Source,
         outside: &impl Outside,

@@ -12,6 +12,7 @@ pub mod expression;
 pub mod forward;
 pub mod model;
 pub mod plan;
+mod registry;
 pub mod run;
 pub mod schema;
 pub mod scope;

@@ -1,0 +1,52 @@
+//! The registry as flows see it.
+
+use super::calls::Calls;
+use crate::error::CallFailure;
+use crate::registry::{Instance, Registry};
+use crate::request::{Context, Request};
+use chassis_abi::Code;
+use futures_util::future::BoxFuture;
+use serde_json::{Map, Value};
+use std::sync::Arc;
+
+impl Calls for Registry {
+    fn call<'a>(
+        &'a self,
+        role: &'a str,
+        operation: &'a str,
+        input: &Value,
+        context: Context,
+    ) -> BoxFuture<'a, Result<Value, CallFailure>> {
+        let request = Request::of(input).with_context(context);
+        Box::pin(async move {
+            let Some(instance) = self.role(role) else {
+                return Err(CallFailure::new(Code::NotFound, format!("nobody plays the role `{role}`")));
+            };
+            let reply = instance.operation(operation)?.call(request).await?;
+            if reply.json().is_empty() {
+                return Ok(Value::Null);
+            }
+            serde_json::from_slice(reply.json()).map_err(|error| {
+                let message = format!("{role}.{operation} answered with something that is not JSON");
+                let mut failure = CallFailure::new(Code::Internal, message);
+                failure.error.causes.push(error.to_string());
+                // It answered: whatever it does has been done.
+                failure.error.maybe_applied = true;
+                failure
+            })
+        })
+    }
+
+    fn system(&self, role: &str, operation: &str) -> Option<String> {
+        let operation = self.role(role)?.operation(operation).ok()?;
+        operation.entry().telemetry.system.clone()
+    }
+
+    fn roles(&self) -> Map<String, Value> {
+        let plugin = |(role, instance): (&str, &Arc<Instance>)| {
+            (role.to_owned(), Value::from(instance.manifest().name.as_str()))
+        };
+        let own = self.instances().map(|instance| (instance.name(), instance));
+        own.chain(Registry::roles(self)).map(plugin).collect()
+    }
+}
