@@ -119,7 +119,9 @@ static bool string(ChassisHostBytes json, const char *name, char *text, size_t s
 
 /* The instance. */
 
+#ifndef COUNTERS
 #define COUNTERS 64
+#endif
 typedef struct {
   pthread_mutex_t lock;
   long start;
@@ -185,7 +187,7 @@ static void add(Instance *instance, const ChassisCall *call, ChassisOutcome *out
   if (i < COUNTERS)
     answer(out, json);
   else
-    fail(out, CHASSIS_CODE_RESOURCE_EXHAUSTED, "there are 64 counters already", NULL);
+    fail(out, CHASSIS_CODE_RESOURCE_EXHAUSTED, "there are no more counters", NULL);
 }
 
 static uint32_t now_poll(void *data, const ChassisWaker *waker, ChassisOutcome *out) {

@@ -1,5 +1,7 @@
 //! `chassis.h` says what this crate says. `CHASSIS_BLESS=1 cargo test -p chassis-abi --test header` writes it anew.
 
+#![allow(clippy::unwrap_used, reason = "a test says with it what must hold")]
+
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
