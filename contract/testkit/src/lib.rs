@@ -33,4 +33,4 @@ pub use chassis_loader::{Bytes, Call, CallError, Code, ItemStream, Reply, Upload
 pub use proxy::Proxy;
 pub use readme::manifest;
 pub use server::{Server, ServerSource};
-pub use subject::{Subject, run};
+pub use subject::{Canary, Subject, run};

@@ -22,7 +22,7 @@ pub struct Subject {
     /// A configuration that is wrong, and the field that the refusal must name.
     pub wrong_config: (Value, &'static str),
     /// A configuration with a wrong password in it, and the password; it must never be seen. `None` where there is no password.
-    pub canary: Option<fn(&Server) -> (Value, &'static str)>,
+    pub canary: Option<Canary>,
     /// An operation that takes more than 5 s unless it is cancelled, and its input: needed where there is no server to be
     /// silenced.
     pub slow: Option<(&'static str, Value)>,
@@ -30,7 +30,10 @@ pub struct Subject {
     pub cases: &'static [&'static [Case]],
 }
 
-/// Runs every case, one after the other, and tells each result.
+/// A configuration with a wrong password in it, and the password.
+pub type Canary = fn(&Server) -> (Value, &'static str);
+
+/// Runs every case, one after the other, and tells each result. `CHASSIS_CASE=text` runs only those whose name has the text.
 ///
 /// # Panics
 /// When a case fails, with all that failed.
@@ -59,7 +62,9 @@ async fn run_all(subject: Arc<Subject>) {
         panic!("{}: its configuration is refused: {error}", subject.package);
     }
     let mut failed = Vec::new();
-    for case in generic::CASES.iter().chain(subject.cases.iter().copied().flatten()) {
+    let only = std::env::var("CHASSIS_CASE").unwrap_or_default();
+    let all = generic::CASES.iter().chain(subject.cases.iter().copied().flatten());
+    for case in all.filter(|case| case.name.contains(&only)) {
         let begun = Instant::now();
         let result = one(&subject, &plugin, &server, case).await;
         let ms = begun.elapsed().as_millis();
