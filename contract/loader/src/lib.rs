@@ -24,6 +24,8 @@ mod services;
 mod stream;
 mod supervisor;
 mod table;
+#[cfg(test)]
+mod table_tests;
 mod upload;
 
 pub use call::{Call, CallFuture, Reply};
@@ -33,7 +35,7 @@ pub use instance::{Destroyed, Instance, create};
 pub use plugin::{LoadOptions, MAX_LOADS, Plugin, load};
 pub use refusal::{Refusal, RefusalKind};
 pub use services::{HostServices, Level, MetricKind};
-pub use stream::ItemStream;
+pub use stream::{ItemStream, StreamObserver};
 pub use supervisor::Supervised;
 pub use upload::{Upload, UploadClosed, UploadSender};
 

@@ -14,6 +14,14 @@ use std::task::{Context, Poll, ready};
 /// this stops it. An error is the last item.
 pub struct ItemStream(Option<Box<Live>>);
 
+/// Sees the items of a stream as they are taken, for whoever measures. Dropped with the stream, whatever ended it.
+pub trait StreamObserver: Send + Sync {
+    /// An item is taken.
+    fn item(&mut self, item: &Reply);
+    /// The stream ends with this error.
+    fn failed(&mut self, error: &CallError);
+}
+
 // Fields are dropped in this order: the plugin's stream, the memory that it borrows, the instance.
 struct Live {
     stream: RawStream,
@@ -21,6 +29,7 @@ struct Live {
     instance: Arc<Inner>,
     credits: u64,
     window: bool,
+    observer: Option<Box<dyn StreamObserver>>,
 }
 
 impl ItemStream {
@@ -41,6 +50,13 @@ impl ItemStream {
         self
     }
 
+    /// Tells `observer` of each item from now on.
+    pub fn observe(&mut self, observer: Box<dyn StreamObserver>) {
+        if let Some(live) = &mut self.0 {
+            live.observer = Some(observer);
+        }
+    }
+
     /// The next item; `None` is the end.
     pub async fn next(&mut self) -> Option<Result<Reply, CallError>> {
         poll_fn(|cx| self.poll_item(cx)).await
@@ -55,6 +71,11 @@ impl ItemStream {
             Some(Ok(outcome)) if outcome.code != 0 => Some(Err(live.instance.failed(&outcome))),
             Some(Ok(outcome)) => Some(live.take_credit().map(|()| Reply::new(outcome))),
         };
+        match (&item, &mut live.observer) {
+            (Some(Ok(item)), Some(observer)) => observer.item(item),
+            (Some(Err(error)), Some(observer)) => observer.failed(error),
+            _ => {}
+        }
         if !matches!(item, Some(Ok(_))) {
             self.0 = None;
         }
@@ -62,7 +83,14 @@ impl ItemStream {
     }
 
     pub(crate) fn new(stream: RawStream, memory: Option<Pin<Box<CallMemory>>>, instance: Arc<Inner>) -> Self {
-        Self(Some(Box::new(Live { stream, _memory: memory, instance, credits: 0, window: false })))
+        Self(Some(Box::new(Live {
+            stream,
+            _memory: memory,
+            instance,
+            credits: 0,
+            window: false,
+            observer: None,
+        })))
     }
 }
 

@@ -12,6 +12,7 @@ use arc_swap::ArcSwap;
 use chassis_abi::manifest::{self, Manifest};
 use chassis_loader::{Call, Plugin, Supervised};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::time::Instant;
@@ -26,6 +27,7 @@ pub struct Instance {
     names: Names,
     bulkhead: Bulkhead,
     secrets: Arc<Secrets>,
+    files: Vec<PathBuf>,
     pub(super) status: ArcSwap<Status>,
     pub(super) telemetry: Telemetry,
 }
@@ -72,7 +74,9 @@ impl Instance {
             policy: Stack::new(&config.policy, operation, &bulkhead),
         };
         let entries = manifest.operations.iter().map(entry).collect();
-        let services = Services::new(name.clone(), secrets.clone());
+        let pointed = |pointer: &String| values.pointer(pointer)?.as_str().map(PathBuf::from);
+        let files = manifest.permissions.files.iter().filter_map(pointed).collect();
+        let services = Services::new(&name, secrets.clone(), telemetry);
         let boundary = Supervised::new(plugin, &name, values, Arc::new(services)).map_err(|error| scrubbed(error, &secrets))?;
         Ok(Self {
             names: Names::new(&manifest, config.contract.as_deref()),
@@ -83,6 +87,7 @@ impl Instance {
             entries,
             bulkhead,
             secrets,
+            files,
             status: ArcSwap::from_pointee(Status::starting()),
             telemetry: telemetry.clone(),
         })
@@ -119,6 +124,11 @@ impl Instance {
             Ok(index) => Ok(Operation { instance: self, index }),
             Err(why) => Err(why.into_failure(&self.name)),
         }
+    }
+
+    /// The files that its configuration names, as its manifest tells.
+    pub fn files(&self) -> &[PathBuf] {
+        &self.files
     }
 
     /// How it was at the last look.
@@ -169,8 +179,8 @@ impl Instance {
             });
             async { call.await.map_err(|error| CallFailure::from(scrubbed(error, &self.secrets))) }
         };
-        let result = policy.run(&context, &input, send).await;
-        span.finish(&result);
+        let mut result = policy.run(&context, &input, send).await;
+        span.finish(&mut result);
         result
     }
 }

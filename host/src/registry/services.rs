@@ -1,44 +1,73 @@
-//! What the host offers to one instance.
+//! What the host offers to one instance: the services of telemetry, with the configured secrets taken out of what is logged.
 
 use crate::config::Secrets;
-use crate::telemetry::logs;
-use chassis_loader::{HostServices, Level};
+use crate::telemetry::{self, Telemetry};
+use chassis_loader::{Code, HostServices, Level, MetricKind};
 use serde_json::Value;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::sync::{Arc, LazyLock};
 use tokio::runtime::Handle;
 
 /// What the host offers to one instance.
 pub struct Services {
-    instance: Arc<str>,
+    telemetry: Arc<telemetry::Services>,
     secrets: Arc<Secrets>,
-    runtime: Handle,
 }
-
-/// One level for all plugins, read by them before they make a message.
-static LEVEL: LazyLock<AtomicU32> = LazyLock::new(|| AtomicU32::new(logs::plugin_level()));
 
 impl Services {
     /// For an instance; on the runtime that makes it.
-    pub fn new(instance: Arc<str>, secrets: Arc<Secrets>) -> Self {
-        Self { instance, secrets, runtime: Handle::current() }
+    pub fn new(instance: &str, secrets: Arc<Secrets>, telemetry: &Telemetry) -> Self {
+        Self { telemetry: telemetry::Services::new(telemetry, instance, Handle::current()), secrets }
+    }
+
+    fn scrubbed(&self, mut value: Value) -> Value {
+        scrub(&mut value, &self.secrets);
+        value
     }
 }
 
 impl HostServices for Services {
     fn runtime(&self) -> &Handle {
-        &self.runtime
+        self.telemetry.runtime()
     }
 
     fn log_level(&self) -> &AtomicU32 {
-        &LEVEL
+        self.telemetry.log_level()
     }
 
-    fn log(&self, level: Level, message: &str, mut fields: Option<Value>) {
-        if let Some(fields) = &mut fields {
-            scrub(fields, &self.secrets);
-        }
-        logs::plugin_line(&self.instance, level as u32, &self.secrets.scrub(message), fields.as_ref());
+    fn log(&self, level: Level, message: &str, fields: Option<Value>) {
+        let fields = fields.map(|fields| self.scrubbed(fields));
+        self.telemetry.log(level, &self.secrets.scrub(message), fields);
+    }
+
+    fn span_start(&self, traceparent: &str, name: &str, attributes: Option<Value>) -> u64 {
+        let attributes = attributes.map(|attributes| self.scrubbed(attributes));
+        self.telemetry.span_start(traceparent, name, attributes)
+    }
+
+    fn span_attributes(&self, span: u64, attributes: Value) {
+        self.telemetry.span_attributes(span, self.scrubbed(attributes));
+    }
+
+    fn span_link(&self, span: u64, traceparent: &str) {
+        self.telemetry.span_link(span, traceparent);
+    }
+
+    fn span_end(&self, span: u64, failed: Option<Code>) {
+        self.telemetry.span_end(span, failed);
+    }
+
+    fn metric_register(&self, kind: MetricKind, name: &str, help: &str, labels: Option<Value>) -> u64 {
+        let labels = labels.map(|labels| self.scrubbed(labels));
+        self.telemetry.metric_register(kind, name, help, labels)
+    }
+
+    fn metric_record(&self, metric: u64, value: f64) {
+        self.telemetry.metric_record(metric, value);
+    }
+
+    fn allocated(&self, bytes: i64) {
+        self.telemetry.allocated(bytes);
     }
 }
 

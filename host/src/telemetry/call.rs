@@ -4,9 +4,10 @@ use super::Telemetry;
 use super::propagation;
 use super::shape::{Kind, Outcome, Shape};
 use super::span::Recording;
-use crate::error::CallFailure;
+use crate::error::{CallError, CallFailure};
 use crate::request::Reply;
 use chassis_abi::manifest::{Manifest, Operation};
+use chassis_loader::StreamObserver;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanContext;
 use serde_json::Value;
@@ -30,7 +31,7 @@ pub struct CallSpan {
 }
 
 /// A call that is answered by a stream. Dropped, it ends well: who has enough of a stream drops it.
-pub struct StreamSpan(CallSpan);
+struct StreamSpan(CallSpan);
 
 impl OperationTelemetry {
     /// Registers the operation's metrics and prepares its spans.
@@ -88,23 +89,23 @@ impl CallSpan {
         }
     }
 
-    /// The call is over. An answer that brings a stream is better kept as [`CallSpan::stream`].
-    pub fn finish(self, result: &Result<Reply, CallFailure>) {
-        self.finish_with(result.as_ref().map(Reply::json));
+    /// The call is over, or goes on in the stream that answers it: the span then ends with that. A subscription to messages is over
+    /// when it is made, since it may last for ever; each message has its own span when it is processed.
+    pub fn finish(mut self, result: &mut Result<Reply, CallFailure>) {
+        match result {
+            Ok(Reply { stream: Some(stream), .. }) => {
+                if let Kind::Messaging(_) = self.shape.kind {
+                    self.conclude(Outcome::Ok(b""));
+                }
+                stream.observe(Box::new(StreamSpan(self)));
+            }
+            other => self.finish_with(other.as_ref().map(Reply::json)),
+        }
     }
 
     /// The same, of an output that is no reply of its own: one item of a batch.
     pub fn finish_with(mut self, result: Result<&[u8], &CallFailure>) {
         self.conclude(Outcome::of(result));
-    }
-
-    /// The call is answered by a stream: the span goes on until that ends. One that subscribes to messages is over when it is
-    /// subscribed, since it may go on for ever; each message has its own span when it is processed.
-    pub fn stream(mut self) -> StreamSpan {
-        if let Kind::Messaging(_) = self.shape.kind {
-            self.conclude(Outcome::Ok(b""));
-        }
-        StreamSpan(self)
     }
 
     fn conclude(&mut self, outcome: Outcome<'_>) {
@@ -154,22 +155,15 @@ impl CallSpan {
     }
 }
 
-impl StreamSpan {
-    /// What the stream's spans are below.
-    pub fn context(&self) -> &SpanContext {
-        self.0.context()
-    }
-
-    /// An item came.
-    pub fn item(&mut self, _item: &[u8]) {
+impl StreamObserver for StreamSpan {
+    fn item(&mut self, _: &Reply) {
         if let Kind::Messaging(messaging) = &self.0.shape.kind {
             messaging.delivered(1);
         }
     }
 
-    /// The stream failed. One that ends well is just dropped.
-    pub fn fail(mut self, failure: &CallFailure) {
-        self.0.conclude(Outcome::of(Err(failure)));
+    fn failed(&mut self, error: &CallError) {
+        self.0.conclude(Outcome::of(Err(&error.clone().into())));
     }
 }
 

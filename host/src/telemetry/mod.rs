@@ -25,7 +25,7 @@ pub mod span;
 pub mod sql;
 pub mod waterfall;
 
-pub use call::{CallSpan, OperationTelemetry, StreamSpan};
+pub use call::{CallSpan, OperationTelemetry};
 pub use logs::LogFormat;
 pub use messaging::ProcessSpan;
 pub use ring::{Trace, TraceSpan, TraceSummary};
