@@ -54,7 +54,13 @@ pub fn load(inspected: &Inspected, options: &LoadOptions) -> Result<Arc<Plugin>,
         generation::write(path, &inspected.contents()?, &options.generations_dir, generation, build_id)?;
     let table = open(&loaded_path).map_err(|error| {
         let advice = "install what the library needs, or build it on a system like this one";
-        Refusal::new(RefusalKind::OpenFailed, path, format!("`{error}`"), "a library that opens", advice)
+        Refusal::new(
+            RefusalKind::OpenFailed,
+            path,
+            format!("`{}`", innermost(&error)),
+            "a library that opens",
+            advice,
+        )
     })?;
     // SAFETY: the table is the one of the library just opened, which is never closed.
     let table = unsafe { Table::read(table, *abi) }.map_err(|found| {
@@ -145,6 +151,11 @@ fn next_generation(path: &Path) -> Result<u64, Refusal> {
             "restart the host to load more",
         )),
     }
+}
+
+/// What the system's loader itself says.
+fn innermost(error: &dyn std::error::Error) -> &dyn std::error::Error {
+    error.source().map_or(error, innermost)
 }
 
 fn open(path: &Path) -> Result<*const ChassisPlugin, libloading::Error> {
