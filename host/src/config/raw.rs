@@ -1,7 +1,7 @@
 //! The settings as they stand in a file: every key that is known, none checked against another.
 
 use super::units::Span;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -74,7 +74,7 @@ pub struct OperationPolicySettings {
 }
 
 /// The look at every instance in the background.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthSettings {
     /// How often.
@@ -84,7 +84,7 @@ pub struct HealthSettings {
 }
 
 /// How the host ends.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ShutdownSettings {
     /// How long calls in flight may take to end.

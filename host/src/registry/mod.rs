@@ -6,11 +6,13 @@ mod plugins;
 mod services;
 mod start;
 mod status;
+mod time;
 
 pub use instance::{Instance, Operation, OperationRef};
 pub use names::Names;
 pub use plugins::{Available, CONTRACTS, Plugins, Refused, remove_copies};
 pub use status::{LastError, Pool, State, Status};
+pub use time::Moment;
 
 use crate::config::problem::did_you_mean;
 use crate::config::{Config, HealthSettings, Problems};
@@ -30,6 +32,7 @@ pub struct Registry {
     instances: BTreeMap<String, Arc<Instance>>,
     roles: BTreeMap<String, Arc<Instance>>,
     health: HealthSettings,
+    loaded_in: Duration,
 }
 
 impl Registry {
@@ -44,6 +47,11 @@ impl Registry {
         statics: &BTreeMap<String, SocketAddr>,
     ) -> Result<Self, Problems> {
         start::start(config, telemetry, statics).await
+    }
+
+    /// How long it took to inspect and load the plugins.
+    pub fn loaded_in(&self) -> Duration {
+        self.loaded_in
     }
 
     /// The folder of plugins.

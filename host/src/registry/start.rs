@@ -29,10 +29,11 @@ pub(super) async fn start(
         telemetry.metrics().plugin_info(name, &manifest.version, abi, generation, "none").set(1.0);
         tracing::info!(plugin = name, version = manifest.version, build = plugin.build_id(), ms = ms(took), "plugin loaded");
     }
+    let loaded_in = begun.elapsed();
     tracing::info!(
         loaded = plugins.available.values().filter(|available| available.plugin.is_some()).count(),
         refused = plugins.refused.len(),
-        ms = ms(begun.elapsed()),
+        ms = ms(loaded_in),
         "plugins ready"
     );
     let mut makes = JoinSet::new();
@@ -70,7 +71,7 @@ pub(super) async fn start(
     problems.into_result()?;
     let roles = config.roles.iter().filter_map(|(role, name)| Some((role.clone(), instances.get(name)?.clone())));
     let roles = roles.collect();
-    Ok(Registry { plugins, instances, roles, health: config.health.clone() })
+    Ok(Registry { plugins, instances, roles, health: config.health.clone(), loaded_in })
 }
 
 fn loaded(plugins: &Plugins, name: &str, instance: &InstanceConfig) -> Result<Arc<Plugin>, Problem> {

@@ -1,12 +1,13 @@
 //! How an instance is: looked at in the background, off the way of calls.
 
 use super::Instance;
+use super::time::Moment;
 use crate::error::CallError;
 use chassis_abi::Code;
 use chassis_loader::Call;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How an instance was at the last look.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,10 +20,10 @@ pub struct Status {
     /// How long its server took to answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency_ms: Option<f64>,
-    /// Since when it is in this state, in milliseconds of the Unix epoch.
-    pub since_unix_ms: u64,
-    /// When it was looked at, in milliseconds of the Unix epoch.
-    pub checked_unix_ms: u64,
+    /// Since when it is in this state.
+    pub since: Moment,
+    /// When it was looked at.
+    pub checked: Moment,
     /// What was last wrong with it; stays after it is well again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_error: Option<LastError>,
@@ -55,8 +56,8 @@ pub struct LastError {
     /// What led to it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<String>,
-    /// When, in milliseconds of the Unix epoch.
-    pub at_unix_ms: u64,
+    /// When.
+    pub at: Moment,
 }
 
 /// Connections of a plugin's pool.
@@ -96,36 +97,36 @@ impl State {
 impl Status {
     /// Before the first look.
     pub fn starting() -> Self {
-        let now = unix_ms();
+        let now = Moment::now();
         Self {
             state: State::Starting,
             version: None,
             latency_ms: None,
-            since_unix_ms: now,
-            checked_unix_ms: now,
+            since: now,
+            checked: now,
             last_error: None,
             pool: None,
         }
     }
 
     fn next(&self, found: Result<(Health, Duration), CallError>) -> Self {
-        let now = unix_ms();
+        let now = Moment::now();
         let state = match &found {
             Ok(_) => State::Ok,
             Err(error) => state_of(error.code),
         };
-        let since_unix_ms = if state == self.state { self.since_unix_ms } else { now };
+        let since = if state == self.state { self.since } else { now };
         let (version, latency_ms, pool, last_error) = match found {
             Ok((health, took)) => {
                 let latency = (took.as_secs_f64() * 1e6).round() / 1e3;
                 (health.server_version, Some(latency), health.pool, self.last_error.clone())
             }
             Err(CallError { code, message, causes, .. }) => {
-                let error = LastError { code: code.as_str(), message, causes, at_unix_ms: now };
+                let error = LastError { code: code.as_str(), message, causes, at: now };
                 (self.version.clone(), None, None, Some(error))
             }
         };
-        Self { state, version, latency_ms, since_unix_ms, checked_unix_ms: now, last_error, pool }
+        Self { state, version, latency_ms, since, checked: now, last_error, pool }
     }
 }
 
@@ -192,24 +193,22 @@ fn state_of(code: Code) -> State {
     }
 }
 
-fn unix_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::UNIX_EPOCH;
 
     #[test]
     fn since_stands_while_the_state_does_and_an_error_is_remembered() {
         let mut first = Status::starting();
-        first.since_unix_ms = 1;
+        let long_ago = Moment(UNIX_EPOCH);
+        first.since = long_ago;
         let down = first.next(Err(CallError::unavailable("refused")));
         assert_eq!(down.state, State::Unavailable);
-        assert!(down.since_unix_ms > 1);
+        assert!(down.since > long_ago);
         let mut down = down;
-        down.since_unix_ms = 2;
-        assert_eq!(down.next(Err(CallError::unavailable("still"))).since_unix_ms, 2);
+        down.since = long_ago;
+        assert_eq!(down.next(Err(CallError::unavailable("still"))).since, long_ago);
         let health = Health { server_version: Some("7".into()), pool: None };
         let up = down.next(Ok((health, Duration::from_micros(1500))));
         assert_eq!((up.state, up.version.as_deref(), up.latency_ms), (State::Ok, Some("7"), Some(1.5)));

@@ -1,1 +1,0 @@
-//! Start-up, draining and stop of a host.

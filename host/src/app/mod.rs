@@ -1,0 +1,87 @@
+//! A host from start to stop: what is made in which order, and how it ends.
+
+mod serve;
+
+use crate::config::{Config, Problems};
+use crate::flow::set::FlowErrors;
+use crate::flow::trace::Spans;
+use crate::flow::{Calls, Engine, FlowSet};
+use crate::registry::{Registry, remove_copies};
+use crate::static_server::StaticServers;
+use crate::telemetry::{self, Telemetry};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A host that has started.
+pub struct App {
+    /// Its settings.
+    pub config: Config,
+    /// Its traces, metrics and logs.
+    pub telemetry: Telemetry,
+    /// Everything that can be called.
+    pub registry: Arc<Registry>,
+    /// Runs the flows.
+    pub engine: Engine,
+    statics: StaticServers,
+    begun: Instant,
+}
+
+/// Why a host does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration is wrong.
+    #[error("{0}")]
+    Config(#[from] Problems),
+    /// A flow is wrong.
+    #[error("{0}")]
+    Flows(#[from] FlowErrors),
+    /// Traces, metrics or logs cannot be made.
+    #[error("telemetry does not start: {0}")]
+    Telemetry(#[from] telemetry::StartError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+}
+
+/// How long an instance may take to close.
+const CLOSE: Duration = Duration::from_secs(5);
+
+impl App {
+    /// Starts everything but the edge. Wants to be called on a runtime with I/O and time.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let begun = Instant::now();
+        let telemetry = Telemetry::start(&config.telemetry)?;
+        let (version, plugins_dir) = (env!("CARGO_PKG_VERSION"), config.plugins_dir.display());
+        tracing::info!(version, config = config.name, %plugins_dir, "chassis starts");
+        // Before the plugins, so that a wrong flow is told at once; it needs nothing of them.
+        let flows = FlowSet::load(&config.flows_dir)?;
+        let statics = StaticServers::start(&config.statics).await?;
+        let registry = Arc::new(Registry::start(&config, &telemetry, statics.addresses()).await?);
+        let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
+        tracing::info!(flows = flows.iter().count(), "flows ready");
+        let calls: Arc<dyn Calls> = registry.clone();
+        let engine = Engine::new(flows, calls, spans);
+        Ok(Self { config, telemetry, registry, engine, statics, begun })
+    }
+
+    /// Ends everything: runs under way go to their end, instances are closed, and telemetry is sent.
+    pub async fn stop(self) {
+        let drain = self.config.shutdown.drain.0;
+        if tokio::time::timeout(drain, self.engine.idle()).await.is_err() {
+            tracing::warn!(running = self.engine.running(), "runs did not end in time");
+        }
+        self.close().await;
+    }
+
+    async fn close(self) {
+        self.registry.close(CLOSE).await;
+        self.statics.stop();
+        self.telemetry.shutdown().await;
+        remove_copies();
+    }
+}
