@@ -179,7 +179,7 @@ impl Instance {
             });
             async { call.await.map_err(|error| CallFailure::from(scrubbed(error, &self.secrets))) }
         };
-        let mut result = policy.run(&context, &input, send).await;
+        let mut result = span.scope(policy.run(&context, &input, send)).await;
         span.finish(&mut result);
         result
     }

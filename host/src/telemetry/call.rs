@@ -3,7 +3,7 @@
 use super::Telemetry;
 use super::propagation;
 use super::shape::{Kind, Outcome, Shape};
-use super::span::Recording;
+use super::span::{Recording, Scoped};
 use crate::error::{CallError, CallFailure};
 use crate::request::Reply;
 use chassis_abi::manifest::{Manifest, Operation};
@@ -80,6 +80,11 @@ impl CallSpan {
     /// `tracestate` for the plugin.
     pub fn tracestate(&self) -> Option<Arc<str>> {
         propagation::tracestate(&self.context)
+    }
+
+    /// Runs the call below its span, so that what is logged meanwhile carries its ids.
+    pub fn scope<F: Future>(&self, future: F) -> Scoped<F> {
+        Scoped::when(self.recording.is_some(), &self.context, future)
     }
 
     /// Sets an attribute that only the way of the call knows (`chassis.attempt`).

@@ -254,3 +254,74 @@ impl Visit for Fields {
         self.add(field, format!("{value:?}").into());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::{in_span, propagation};
+    use opentelemetry::trace::TracerProvider;
+    use opentelemetry_sdk::trace::SdkTracerProvider;
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Buffer {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// The lines that `act` logs, as a process with our layers writes them.
+    fn logged(json: bool, act: impl FnOnce()) -> Vec<String> {
+        let buffer = Buffer::default();
+        let writer = buffer.clone();
+        let lines = tracing_subscriber::fmt::layer()
+            .with_writer(move || writer.clone())
+            .event_format(Lines { json, colours: false });
+        let spans =
+            tracing_opentelemetry::layer().with_tracer(SdkTracerProvider::builder().build().tracer("test"));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(spans).with(lines), act);
+        let bytes = buffer.0.lock().unwrap().clone();
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_line_carries_the_ids_of_its_span() {
+        let parent = propagation::parse("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", None);
+        let lines = logged(true, || {
+            tracing::info!(port = 7700, "listening");
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(in_span(&parent, async {
+                tracing::warn!(why = %"slow", "late");
+                tracing::info_span!("inner").in_scope(|| tracing::info!("below"));
+            }));
+        });
+        let lines: Vec<Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((&lines[0]["message"], &lines[0]["port"]), (&"listening".into(), &7700.into()));
+        assert_eq!(lines[0].get("trace_id"), None);
+        assert_eq!(lines[1]["trace_id"], "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!((&lines[1]["span_id"], &lines[1]["why"]), (&"b7ad6b7169203331".into(), &"slow".into()));
+        assert_eq!(
+            lines[2]["trace_id"], "0af7651916cd43dd8448eb211c80319c",
+            "a tracing span is in the trace"
+        );
+        assert_ne!(lines[2]["span_id"], "b7ad6b7169203331", "and a span of its own");
+    }
+
+    #[test]
+    fn a_plugins_fields_stand_beside_the_hosts() {
+        let act = || plugin_line("sessions", 2, "reconnecting", Some(&serde_json::json!({"after_ms": 100})));
+        let line: Value = serde_json::from_str(&logged(true, act)[0]).unwrap();
+        assert_eq!(line["level"], "warn");
+        assert_eq!(line["instance"], "sessions");
+        assert_eq!(line["after_ms"], 100);
+        let pretty = &logged(false, act)[0];
+        assert!(pretty.ends_with(" WARN reconnecting instance=sessions after_ms=100"), "{pretty}");
+    }
+}

@@ -2,11 +2,14 @@
 //! recorded, and goes to the pipeline when it ends; the SDK's tracer would ask its sampler, lock and copy once more for each.
 
 use super::Telemetry;
-use opentelemetry::trace::{FutureExt, Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt};
+use opentelemetry::trace::{Link, SpanContext, SpanId, SpanKind, Status, TraceContextExt};
 use opentelemetry::{Context, Key, KeyValue, Value};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
+use pin_project_lite::pin_project;
 use std::borrow::Cow;
 use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context as Waker, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 /// A span that ends when the guard is dropped.
@@ -29,12 +32,21 @@ pub(super) struct Recording {
     pub status: Status,
 }
 
+pin_project! {
+    /// A future that runs below a span.
+    pub struct Scoped<F> {
+        #[pin]
+        future: F,
+        context: Option<Context>,
+    }
+}
+
 /// Links beyond these are left out: a stream may bring any number of messages.
 const MAX_LINKS: usize = 128;
 
 /// Runs a future below a span: what is logged meanwhile carries its ids, and `tracing` spans become its children.
-pub fn in_span<F: Future>(context: &SpanContext, future: F) -> impl Future<Output = F::Output> + use<F> {
-    future.with_context(Context::new().with_remote_span_context(context.clone()))
+pub fn in_span<F: Future>(context: &SpanContext, future: F) -> Scoped<F> {
+    Scoped { future, context: Some(Context::new().with_remote_span_context(context.clone())) }
 }
 
 impl SpanGuard {
@@ -98,12 +110,29 @@ impl SpanGuard {
     }
 
     /// Runs a future below this span: see [`in_span`].
-    pub fn scope<F: Future>(&self, future: F) -> impl Future<Output = F::Output> + use<F> {
+    pub fn scope<F: Future>(&self, future: F) -> Scoped<F> {
         in_span(&self.context, future)
     }
 
     /// Ends it.
     pub fn end(self) {}
+}
+
+impl<F: Future> Scoped<F> {
+    /// The same for a call: only one that is recorded pays for it.
+    pub(super) fn when(recorded: bool, context: &SpanContext, future: F) -> Self {
+        if recorded { in_span(context, future) } else { Self { future, context: None } }
+    }
+}
+
+impl<F: Future> Future for Scoped<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Waker<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _current = this.context.clone().map(Context::attach);
+        this.future.poll(cx)
+    }
 }
 
 impl Drop for SpanGuard {
