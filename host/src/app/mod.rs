@@ -24,6 +24,7 @@ pub struct App {
     pub engine: Engine,
     statics: StaticServers,
     begun: Instant,
+    started_in: Duration,
 }
 
 /// Why a host does not start.
@@ -66,7 +67,12 @@ impl App {
         tracing::info!(flows = flows.iter().count(), "flows ready");
         let calls: Arc<dyn Calls> = registry.clone();
         let engine = Engine::new(flows, calls, spans);
-        Ok(Self { config, telemetry, registry, engine, statics, begun })
+        Ok(Self { config, telemetry, registry, engine, statics, begun, started_in: begun.elapsed() })
+    }
+
+    /// How long the start took.
+    pub fn started_in(&self) -> Duration {
+        self.started_in
     }
 
     /// Ends everything: runs under way go to their end, instances are closed, and telemetry is sent.

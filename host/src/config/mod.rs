@@ -166,6 +166,19 @@ impl Config {
         })
     }
 
+    /// Leaves only one instance (or role's player) of all: a command that calls one need not wait for the others. A name that is
+    /// not known leaves all, so that the nearest right one can be told.
+    pub fn only(&mut self, wanted: &str) {
+        if let Some(name) = self.instance_or_role(wanted).map(str::to_owned) {
+            self.instances.retain(|instance, _| *instance == name);
+            self.roles.retain(|_, instance| *instance == name);
+        }
+    }
+
+    fn instance_or_role<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        if self.instances.contains_key(name) { Some(name) } else { self.role(name) }
+    }
+
     /// The instance that plays a role, by name.
     pub fn role<'a>(&'a self, role: &'a str) -> Option<&'a str> {
         self.roles.get(role).map(String::as_str).or_else(|| self.instances.contains_key(role).then_some(role))

@@ -1,0 +1,117 @@
+//! How a command ends: a code for scripts, and a text for people.
+
+use crate::app::StartError;
+use crate::config::{Problem, Problems};
+use crate::error::CallFailure;
+use chassis_abi::Code;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+
+/// A command that did not succeed.
+#[derive(Debug)]
+pub struct Exit {
+    code: u8,
+    document: Value,
+    text: String,
+}
+
+/// The operation failed.
+pub const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const CONFIG: u8 = 3;
+/// The same may succeed later.
+pub const UNAVAILABLE: u8 = 4;
+/// As shells say of a process that SIGINT ended.
+pub const INTERRUPTED: u8 = 130;
+
+impl Exit {
+    /// Something that no other code is for.
+    pub fn failed(message: impl Into<String>) -> Self {
+        Self::plain(FAILED, "failed", message.into())
+    }
+
+    /// The arguments make no sense.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::plain(USAGE, "usage", message.into())
+    }
+
+    /// It was interrupted.
+    pub fn interrupted() -> Self {
+        Self::plain(INTERRUPTED, "interrupted", "interrupted: the call is cancelled".to_owned())
+    }
+
+    fn plain(code: u8, kind: &str, text: String) -> Self {
+        Self { code, document: json!({ "code": kind, "message": text }), text }
+    }
+}
+
+impl From<Problem> for Exit {
+    fn from(problem: Problem) -> Self {
+        Problems::from(problem).into()
+    }
+}
+
+impl From<Problems> for Exit {
+    fn from(problems: Problems) -> Self {
+        let document = json!({ "code": "config", "problems": problems });
+        Self { code: CONFIG, document, text: problems.to_string() }
+    }
+}
+
+impl From<StartError> for Exit {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(problems) => problems.into(),
+            StartError::Flows(_) | StartError::Telemetry(_) => Self::plain(CONFIG, "config", error.to_string()),
+            StartError::Listen { .. } => {
+                let advice = "another process may have it: choose another address, for example CHASSIS__EDGE__LISTEN=127.0.0.1:0";
+                Self::plain(UNAVAILABLE, "listen", format!("{error}; {advice}"))
+            }
+        }
+    }
+}
+
+impl From<CallFailure> for Exit {
+    fn from(failure: CallFailure) -> Self {
+        let code = match failure.code() {
+            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted => UNAVAILABLE,
+            _ => FAILED,
+        };
+        Self { code, document: json!(failure.document()), text: described(&failure) }
+    }
+}
+
+/// Tells it, and answers with the code.
+pub fn told(exit: &Exit, json: bool) -> ExitCode {
+    if json {
+        eprintln!("{}", json!({ "error": exit.document }));
+    } else {
+        eprintln!("error: {}", exit.text);
+    }
+    ExitCode::from(exit.code)
+}
+
+/// A failure with what led to it and what to do, a line each.
+fn described(failure: &CallFailure) -> String {
+    let mut text = failure.to_string();
+    let error = &failure.error;
+    if let Some(field) = &error.field {
+        text.push_str(&format!(" (field {field})"));
+    }
+    if let Some(status) = &error.status {
+        text.push_str(&format!(" (the backend's code: {status})"));
+    }
+    for cause in &error.causes {
+        text.push_str(&format!("\n  because: {cause}"));
+    }
+    if let Some(policy) = failure.refused_by {
+        text.push_str(&format!("\n  refused by {policy}: nothing was sent"));
+    }
+    if error.maybe_applied {
+        text.push_str("\n  it may have taken effect all the same: look before you repeat it");
+    } else if error.retryable {
+        let wait = error.retry_after.map(|wait| format!(" in {} ms", wait.as_millis())).unwrap_or_default();
+        text.push_str(&format!("\n  it may succeed later: try again{wait}"));
+    }
+    text
+}

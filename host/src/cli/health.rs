@@ -1,0 +1,41 @@
+//! `chassis health`
+
+use super::{Exit, Global, exit, table};
+use crate::app::App;
+use crate::edge::Host;
+use crate::registry::State;
+use clap::Args;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// Ask every instance how it is; exit code 4 unless all are well
+#[derive(Debug, Args)]
+pub struct Health {}
+
+impl Health {
+    pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
+        let app = App::start(global.load_quiet()?).await?;
+        app.registry.check().await;
+        let well = app.registry.instances().all(|instance| instance.status().state == State::Ok);
+        if global.json {
+            let host: &dyn Host = &*app.registry;
+            println!("{}", json!({ "ok": well, "instances": host.health() }));
+        } else {
+            let rows = app.registry.instances().map(|instance| {
+                let status = instance.status();
+                let error = status.last_error.as_ref().filter(|_| status.state != State::Ok);
+                [
+                    instance.name().to_owned(),
+                    instance.manifest().name.clone(),
+                    status.state.as_str().to_owned(),
+                    status.version.clone().unwrap_or_default(),
+                    status.latency_ms.map(|ms| format!("{ms:.1} ms")).unwrap_or_default(),
+                    error.map(|error| format!("{}: {}", error.code, error.message)).unwrap_or_default(),
+                ]
+            });
+            table::print(["instance", "plugin", "state", "version", "latency", "why"], rows);
+        }
+        app.stop().await;
+        Ok(if well { ExitCode::SUCCESS } else { ExitCode::from(exit::UNAVAILABLE) })
+    }
+}
