@@ -132,5 +132,6 @@ fn answer(path: &str, request: &Value) -> Vec<u8> {
 }
 
 fn whole(status: &str, headers: &str, body: &str) -> Vec<u8> {
-    format!("HTTP/1.1 {status} Said\r\n{headers}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    format!("HTTP/1.1 {status} Said\r\n{headers}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
+        .into_bytes()
 }
