@@ -16,12 +16,14 @@ mod prepare;
 mod report;
 mod screen;
 mod search;
+mod start;
 mod stores;
 mod users;
 
 pub use outage::Outage;
 pub use report::{Check, Report};
 pub use screen::Screen;
+pub use start::{Options, run};
 
 use crate::edge::Host;
 use crate::flow::{Calls, Engine};
@@ -45,8 +47,8 @@ pub struct Stage {
     pub telemetry: Telemetry,
     /// Which instance plays which role.
     pub roles: BTreeMap<String, String>,
-    /// How long the plugins took to load.
-    pub loaded_in: Duration,
+    /// How long the host took to start.
+    pub started_in: Duration,
     /// How a backend is stopped and started.
     pub outage: Outage,
 }

@@ -16,13 +16,17 @@ pub async fn play(demo: &mut Demo) {
             .1
             .push(instance.name.clone());
     }
-    let loaded_in = demo.stage.loaded_in.as_secs_f64() * 1e3;
+    let started_in = demo.stage.started_in.as_secs_f64() * 1e3;
     let missing: Vec<&str> = ROLES.into_iter().filter(|role| !demo.stage.roles.contains_key(*role)).collect();
     let count = plugins.len();
     demo.check("the plugins are loaded", async |_| match missing.is_empty() {
-        true => {
-            Ok(((), format!("{count} libraries, {} instances, loaded in {loaded_in:.1} ms", instances.len())))
-        }
+        true => Ok((
+            (),
+            format!(
+                "{count} libraries, {} instances, the host started in {started_in:.1} ms",
+                instances.len()
+            ),
+        )),
         false => Err(format!("nobody plays {}", missing.join(", "))),
     })
     .await;

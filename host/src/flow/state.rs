@@ -139,3 +139,69 @@ impl StepState {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STEP_STATES: [StepState; 9] = [
+        StepState::NotRun,
+        StepState::Skipped,
+        StepState::Running,
+        StepState::Completed,
+        StepState::Failed,
+        StepState::MaybeApplied,
+        StepState::Undoing,
+        StepState::Undone,
+        StepState::UndoFailed,
+    ];
+    const STEP_EVENTS: [StepEvent; 8] = [
+        StepEvent::Start,
+        StepEvent::Skip,
+        StepEvent::Succeed,
+        StepEvent::Fail,
+        StepEvent::FailUnsure,
+        StepEvent::Undo,
+        StepEvent::FinishUndo,
+        StepEvent::FailUndo,
+    ];
+
+    fn nexts(state: StepState) -> Vec<StepState> {
+        STEP_EVENTS.into_iter().filter_map(|event| state.after(event)).collect()
+    }
+
+    #[test]
+    fn an_effect_leads_to_its_undo_and_nowhere_else() {
+        for state in STEP_STATES {
+            assert_eq!(state.has_effect(), nexts(state) == [StepState::Undoing], "{state:?}");
+        }
+    }
+
+    #[test]
+    fn every_state_is_reached_and_none_twice_on_one_way() {
+        let mut ways = vec![vec![StepState::NotRun]];
+        let mut reached = vec![StepState::NotRun];
+        while let Some(way) = ways.pop() {
+            for next in way.last().map(|last| nexts(*last)).unwrap_or_default() {
+                assert!(!way.contains(&next), "a circle: {way:?} {next:?}");
+                reached.push(next);
+                ways.push([way.as_slice(), &[next]].concat());
+            }
+        }
+        assert!(STEP_STATES.iter().all(|state| reached.contains(state)));
+    }
+
+    #[test]
+    fn a_run_ends_in_one_of_three_ways() {
+        use RunEvent as On;
+        let ends = [RunState::Completed, RunState::Undone, RunState::UndoFailed];
+        for event in [On::Finish, On::Fail, On::FinishUndo, On::FailUndo] {
+            assert!(ends.iter().all(|end| end.after(event).is_none()));
+        }
+        assert_eq!(
+            RunState::Running.after(On::Fail).and_then(|state| state.after(On::FinishUndo)),
+            Some(RunState::Undone)
+        );
+        assert_eq!(RunState::Undoing.after(On::Finish), None);
+    }
+}
