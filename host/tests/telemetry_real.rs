@@ -98,6 +98,7 @@ async fn a_run_is_one_trace_and_a_processed_message_links_to_it() {
     ] {
         assert_eq!(value_of(&metrics, metric, &of), Some(1.0), "{metric} {of:?}");
     }
+    assert_eq!(value_of(&metrics, "chassis_bulkhead_in_flight", &labels(&[("name", "users")])), Some(0.0));
     for metric in ["chassis_spans_dropped_total", "process_resident_memory_bytes", "chassis_runtime_workers"]
     {
         assert!(value_of(&metrics, metric, &labels(&[])).is_some(), "{metric}");

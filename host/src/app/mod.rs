@@ -63,6 +63,7 @@ impl App {
         let flows = FlowSet::load(&config.flows_dir)?;
         let statics = StaticServers::start(&config.statics).await?;
         let registry = Arc::new(Registry::start(&config, &telemetry, statics.addresses()).await?);
+        report_in_flight(&telemetry, &registry);
         let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
         tracing::info!(flows = flows.iter().count(), "flows ready");
         let calls: Arc<dyn Calls> = registry.clone();
@@ -90,4 +91,16 @@ impl App {
         self.telemetry.shutdown().await;
         remove_copies();
     }
+}
+
+/// Sets `chassis_bulkhead_in_flight` whenever the metrics are read: counting each call up and down would cost every call.
+fn report_in_flight(telemetry: &Telemetry, registry: &Arc<Registry>) {
+    let registry = Arc::downgrade(registry);
+    telemetry.at_scrape(move |metrics| {
+        let Some(registry) = registry.upgrade() else { return false };
+        for instance in registry.instances() {
+            metrics.bulkhead_in_flight(instance.name()).set(instance.bulkhead().in_flight() as f64);
+        }
+        true
+    });
 }

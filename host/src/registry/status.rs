@@ -63,15 +63,15 @@ pub struct LastError {
 /// Connections of a plugin's pool.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Pool {
-    /// All.
-    pub size: u64,
-    /// Those in no use.
+    /// Those in use.
+    pub used: u64,
+    /// Those that wait for use.
     pub idle: u64,
     /// The most there may be.
     pub max: u64,
-    /// Calls that wait for one.
-    #[serde(default)]
-    pub pending: u64,
+    /// Calls that wait for one, where the driver tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u64>,
 }
 
 #[derive(Deserialize)]
@@ -138,9 +138,8 @@ impl Instance {
         self.status.store(status.clone());
         let metrics = self.telemetry.metrics();
         metrics.plugin_healthy(self.name()).set(if status.state == State::Ok { 1.0 } else { 0.0 });
-        metrics.bulkhead_in_flight(self.name()).set(self.bulkhead().in_flight() as f64);
         if let Some(pool) = &status.pool {
-            metrics.pool(self.name(), pool.size, pool.idle, pool.max, pool.pending);
+            metrics.pool(self.name(), pool.used + pool.idle, pool.idle, pool.max, pool.pending.unwrap_or(0));
         }
         if status.state != before.state {
             self.tell(&status);
@@ -213,6 +212,9 @@ mod tests {
         let up = down.next(Ok((health, Duration::from_micros(1500))));
         assert_eq!((up.state, up.version.as_deref(), up.latency_ms), (State::Ok, Some("7"), Some(1.5)));
         assert_eq!(up.last_error.map(|error| error.message).as_deref(), Some("refused"));
+        let document = r#"{"server_version": "x", "details": {}, "pool": {"used": 1, "idle": 2, "max": 3}}"#;
+        let health: Health = serde_json::from_str(document).unwrap();
+        assert_eq!(health.pool, Some(Pool { used: 1, idle: 2, max: 3, pending: None }));
         let wrong = first.next(Err(CallError::new(Code::Unauthenticated, "no")));
         assert_eq!(wrong.state, State::Failed);
     }

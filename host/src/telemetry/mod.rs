@@ -40,7 +40,7 @@ use opentelemetry::{InstrumentationScope, KeyValue};
 use pipeline::Pipeline;
 use sampling::Sampler;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Traces, metrics and logs of this process. Cheap to clone.
@@ -50,7 +50,11 @@ pub struct Telemetry(Arc<Inner>);
 struct Inner {
     parts: setup::Parts,
     process: process::Process,
+    at_scrape: Mutex<Vec<AtScrape>>,
 }
+
+/// Sets gauges; answers whether it wants to be asked again.
+type AtScrape = Box<dyn Fn(&Metrics) -> bool + Send>;
 
 /// How long a stop waits for the collector.
 const FLUSH: Duration = Duration::from_secs(3);
@@ -60,7 +64,7 @@ impl Telemetry {
     pub fn start(config: &Config) -> Result<Self, StartError> {
         let parts = setup::start(config)?;
         let process = process::Process::new(&parts.metrics);
-        let telemetry = Self(Arc::new(Inner { parts, process }));
+        let telemetry = Self(Arc::new(Inner { parts, process, at_scrape: Mutex::default() }));
         telemetry.keep_up();
         Ok(telemetry)
     }
@@ -79,7 +83,13 @@ impl Telemetry {
     /// All metrics in Prometheus' text form.
     pub fn prometheus(&self) -> String {
         self.0.process.collect(self.metrics());
+        self.0.at_scrape.lock().unwrap_or_else(PoisonError::into_inner).retain(|set| set(self.metrics()));
         self.metrics().render()
+    }
+
+    /// Has gauges set whenever somebody reads the metrics, as long as `set` answers true: for numbers that change with every call.
+    pub fn at_scrape(&self, set: impl Fn(&Metrics) -> bool + Send + 'static) {
+        self.0.at_scrape.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(set));
     }
 
     /// Registers handles.
