@@ -1,5 +1,6 @@
 //! The demo on the embedded profile, whole: it holds, and it does not where something is wrong. Wants `CHASSIS_PLUGINS_DIR` with the
 //! plugins `embedded` and `http-api` in it.
+#![allow(clippy::unwrap_used)]
 
 use chassis::config::Source;
 use chassis::demo::{self, Options, Report};

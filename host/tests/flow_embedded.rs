@@ -1,5 +1,6 @@
 //! The shipped flows on the real embedded plugin: everything is read back by plain calls. Wants `CHASSIS_PLUGINS_DIR` with the
 //! plugins `embedded` and `http-api` in it.
+#![allow(clippy::unwrap_used)]
 
 mod flow_support;
 

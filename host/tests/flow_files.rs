@@ -1,4 +1,5 @@
 //! Flow files: what they may say, and how mistakes in them are told.
+#![allow(clippy::unwrap_used)]
 
 mod flow_support;
 

@@ -1,4 +1,5 @@
 //! Whatever fails, wherever: a run ends with all of its effects or with none, and says which.
+#![allow(clippy::unwrap_used)]
 
 mod flow_support;
 

@@ -1,6 +1,6 @@
 //! Backends played by a script: each call with an effect leaves a mark, its undo wipes the mark away, and the script says which
 //! calls fail and how.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use chassis::error::CallFailure;
 use chassis::flow::trace::Spans;
@@ -38,12 +38,15 @@ impl Fault {
 /// What a script is asked, and what it answers.
 type Answer = fn(&str, &Value) -> Value;
 
+/// How an effect is told from others, given its call's input.
+type Mark = fn(&Value) -> String;
+
 #[derive(Default)]
 pub struct Script {
     answers: HashMap<String, Answer>,
     /// Operation to the operation whose mark it wipes away, and how a mark is named.
-    effects: Vec<(String, fn(&Value) -> String)>,
-    wipes: Vec<(String, String, fn(&Value) -> String)>,
+    effects: Vec<(String, Mark)>,
+    wipes: Vec<(String, String, Mark)>,
     pub faults: Mutex<BTreeMap<String, Fault>>,
     pub delays: Mutex<BTreeMap<String, Duration>>,
     pub marks: Mutex<BTreeSet<String>>,
@@ -66,12 +69,12 @@ impl Script {
         self
     }
 
-    pub fn effect(mut self, call: &str, mark: fn(&Value) -> String) -> Self {
+    pub fn effect(mut self, call: &str, mark: Mark) -> Self {
         self.effects.push((call.to_owned(), mark));
         self
     }
 
-    pub fn wipe(mut self, call: &str, of: &str, mark: fn(&Value) -> String) -> Self {
+    pub fn wipe(mut self, call: &str, of: &str, mark: Mark) -> Self {
         self.wipes.push((call.to_owned(), of.to_owned(), mark));
         self
     }
