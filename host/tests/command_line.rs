@@ -1,0 +1,131 @@
+//! The command line as scripts see it: output, errors, exit codes.
+
+mod process_support;
+
+use process_support::House;
+use serde_json::json;
+use std::io::Write;
+use std::process::Stdio;
+
+const CONFIG: &str = "[instances.echo]\nplugin = \"echo\"\nconfig = { prefix = \"> \" }\n\n[roles]\nvoice = \"echo\"\n";
+
+#[test]
+fn an_operation_is_called_and_its_answer_printed() {
+    let house = House::new(CONFIG);
+    let done = house.chassis(&["call", "echo", "echo", r#"{"value": "hello"}"#]);
+    assert_eq!((done.code, done.json()), (0, json!({"value": "> hello"})), "{done:?}");
+    // By its role; the input from standard input.
+    let mut child = house.command();
+    child.args(["call", "voice", "echo", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = child.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(br#"{"value": "piped"}"#).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "{\"value\":\"> piped\"}\n");
+}
+
+#[test]
+fn items_of_a_stream_are_printed_a_line_each() {
+    let done = House::new(CONFIG).chassis(&["call", "echo", "count", r#"{"to": 40}"#]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(done.out.lines().filter(|line| line.contains("\"n\"")).count(), 40, "{done:?}");
+    let failed = House::new(CONFIG).chassis(&["call", "echo", "count", r#"{"to": 3, "fail": true}"#]);
+    assert_ne!(failed.code, 0, "{failed:?}");
+}
+
+#[test]
+fn raw_bytes_go_in_and_out_by_files() {
+    let house = House::new(CONFIG);
+    house.write("in.bin", "\u{0}raw\u{1}");
+    let done = house.chassis(&["call", "echo", "echo_raw", "--raw-in", "in.bin", "--raw-out", "out.bin"]);
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(std::fs::read(house.path("out.bin")).unwrap(), std::fs::read(house.path("in.bin")).unwrap());
+}
+
+#[test]
+fn exit_codes_tell_what_kind_of_failure_it_was() {
+    let house = House::new(CONFIG);
+    let code = |args: &[&str]| house.chassis(args).code;
+    assert_eq!(code(&["call", "echo", "panic"]), 1);
+    assert_eq!(code(&["call", "echo"]), 2);
+    assert_eq!(code(&["call", "echo", "echo", "no json"]), 2);
+    assert_eq!(code(&["--profile", "nowhere", "--config", "none.toml", "health"]), 3);
+    assert_eq!(code(&["call", "echo", "sleep", r#"{"ms": 20000}"#, "--timeout", "50"]), 4);
+    assert_eq!(code(&["health"]), 0);
+    let down = House::new("[instances.echo]\nplugin = \"echo\"\nconfig = { down = true }\n[roles]\nvoice = \"echo\"\n");
+    let health = down.chassis(&["health", "--json"]);
+    assert_eq!(health.code, 4, "{health:?}");
+    assert_eq!(health.json()["instances"][0]["state"], "unavailable");
+}
+
+#[test]
+fn an_error_says_what_where_and_what_to_do() {
+    let house = House::new(CONFIG);
+    let err = |args: &[&str]| house.chassis(args).err;
+    assert!(err(&["call", "ech", "echo"]).contains("there is no instance `ech`; did you mean `echo`?"));
+    assert!(err(&["call", "echo", "eco"]).contains("has no operation `eco`; did you mean `echo`?"));
+    let late = err(&["call", "echo", "sleep", r#"{"ms": 20000}"#, "--timeout", "50"]);
+    assert!(late.starts_with("error: deadline_exceeded: "), "{late}");
+    let json = house.chassis(&["--json", "call", "echo", "eco"]);
+    let document: serde_json::Value = serde_json::from_str(&json.err).unwrap();
+    assert_eq!(document["error"]["code"], "unimplemented");
+}
+
+#[test]
+fn a_flow_runs_to_its_end() {
+    let house = House::new(CONFIG);
+    let done = house.chassis(&["flow", "run", "say", r#"{"text": "hello"}"#]);
+    assert_eq!((done.code, done.json()), (0, json!({"said": "> hello"})), "{done:?}");
+    let done = house.chassis(&["flow", "run", "say", r#"{"text": "hello"}"#, "--json"]);
+    assert_eq!(done.json()["state"], "completed");
+    let listed = house.chassis(&["flow", "list", "--json"]).json();
+    assert_eq!(listed["flows"][0]["name"], "say");
+    assert_eq!(house.chassis(&["flow", "run", "sya", "{}"]).code, 1);
+}
+
+#[test]
+fn plugins_and_instances_are_listed_without_running_them_and_a_bad_one_harms_no_other() {
+    let house = House::new(CONFIG);
+    house.write("plugins/libnot_a_plugin.so", "no library");
+    let plugins = house.chassis(&["plugins", "--json"]).json();
+    assert_eq!(plugins["plugins"][0]["name"], "echo");
+    assert_eq!(plugins["refused"][0]["kind"], "not_a_library");
+    let instances = house.chassis(&["instances", "--json"]).json();
+    assert_eq!(instances["instances"][0]["roles"], json!(["voice"]));
+    let done = house.chassis(&["call", "echo", "echo", r#"{"value": "still"}"#]);
+    assert_eq!(done.code, 0, "{done:?}");
+}
+
+#[test]
+fn a_wrong_configuration_is_told_with_file_line_and_field_before_anything_runs() {
+    for (config, message) in [
+        ("[instances.echo]\nplugin = \"ecko\"\n", "t.toml:2: instances.echo.plugin: there is no plugin `ecko`"),
+        ("[instances.echo]\nplugin = \"ecko\"\n", "did you mean `echo`?"),
+        (
+            "[instances.echo]\nplugin = \"echo\"\n[instances.echo.config]\nprefx = \"x\"\n",
+            "t.toml:4: instances.echo.config.prefx: unknown key; did you mean `prefix`?",
+        ),
+        (
+            "[instances.echo]\nplugin = \"echo\"\nconfig = { down = 5 }\n",
+            "t.toml:3: instances.echo.config.down: expected boolean, found a whole number",
+        ),
+        (
+            "[instances.echo]\nplugin = \"echo\"\ncontract = \"cache\"\n",
+            "t.toml:3: instances.echo.contract: the plugin `echo` does not implement the contract `cache`",
+        ),
+        ("[edge]\nlisen = \"x\"\n", "t.toml:2: edge.lisen: unknown key; did you mean `listen`?"),
+    ] {
+        let done = House::new(config).chassis(&["config", "check"]);
+        assert_eq!(done.code, 3, "{done:?}");
+        assert!(done.err.contains(message), "{message}\n{}", done.err);
+    }
+    let right = House::new(CONFIG).chassis(&["config", "check"]);
+    assert_eq!(right.code, 0, "{right:?}");
+}
+
+#[test]
+fn help_teaches_with_examples_and_tells_the_exit_codes() {
+    let help = House::new(CONFIG).chassis(&["--help"]);
+    for word in ["Examples:", "chassis call sessions set", "Exit codes:", "CHASSIS__EDGE__LISTEN"] {
+        assert!(help.out.contains(word), "{word}\n{}", help.out);
+    }
+}
