@@ -58,7 +58,8 @@ async fn answer(
 ) -> Result<(Shape, Reply), Problem> {
     let (instance, operation) = names(parts.uri.path());
     let host = edge.host();
-    let Some(shape) = host.shape(instance, operation) else { return Err(unknown(edge, instance, operation)) };
+    let shape =
+        host.shape(instance, operation).map_err(|failure| unknown(edge, instance, operation, failure))?;
     let context = context::context(&parts.headers, trace)?;
     let settings = edge.settings();
     let (limit, timeout) = (settings.body_limit.bytes(), settings.body_timeout.0);
@@ -89,15 +90,21 @@ fn names(path: &str) -> (&str, &str) {
     path.strip_prefix("/v1/instances/").and_then(|names| names.split_once('/')).unwrap_or_default()
 }
 
+/// The failure says which name was meant; the nearest one goes into a member, for programs.
 #[cold]
-fn unknown(edge: &Edge, instance: &str, operation: &str) -> Problem {
+fn unknown(edge: &Edge, instance: &str, operation: &str, failure: CallFailure) -> Problem {
     let instances = edge.host().instances();
-    match instances.iter().find(|info| info.name == instance) {
-        None => Problem::unknown("instance", instance, instances.iter().map(|info| info.name.as_str())),
-        Some(info) => {
-            let kind = format!("operation of instance `{instance}` called");
-            Problem::unknown(&kind, operation, info.operations().map(|(name, _)| name))
+    match failure.code() {
+        Code::NotFound => {
+            Problem::from(failure).nearest(instance, instances.iter().map(|info| info.name.as_str()))
         }
+        Code::Unimplemented => {
+            let info = instances.iter().find(|info| info.name == instance);
+            let names = info.into_iter().flat_map(|info| info.operations().map(|(name, _)| name));
+            // To a client a path that leads nowhere is 404, whichever part of it is wrong.
+            Problem::from(failure).status(StatusCode::NOT_FOUND).nearest(operation, names)
+        }
+        _ => Problem::from(failure),
     }
 }
 

@@ -12,8 +12,8 @@ use std::time::Duration;
 /// service, and `/health/ready` says what is one.
 pub async fn report(State(edge): State<Edge>) -> Json<Value> {
     let instances = edge.host().health();
-    let all_up = instances.iter().all(|instance| instance["state"] == "up");
-    let status = match (edge.is_ready(), all_up) {
+    let all_well = instances.iter().all(|instance| instance["state"] == "ok");
+    let status = match (edge.is_ready(), all_well) {
         (false, _) => "not_ready",
         (true, false) => "degraded",
         (true, true) => "ok",

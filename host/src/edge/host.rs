@@ -9,8 +9,12 @@ use std::sync::Arc;
 
 /// Instances that can be called, and what is known of them.
 pub trait Host: Send + Sync + 'static {
-    /// How an operation is to be fed and read; none if there is no such instance or operation.
-    fn shape(&self, instance: &str, operation: &str) -> Option<Shape>;
+    /// How an operation is to be fed and read.
+    ///
+    /// # Errors
+    /// `not_found` if there is no such instance, `unimplemented` if it has no such operation, `invalid_argument` if the name can
+    /// mean several.
+    fn shape(&self, instance: &str, operation: &str) -> Result<Shape, CallFailure>;
 
     /// Calls an operation. Dropping the future, or the answered stream, cancels the call.
     fn call<'a>(
@@ -26,7 +30,7 @@ pub trait Host: Send + Sync + 'static {
     /// Plugins, loaded and refused, as they are shown.
     fn plugins(&self) -> Value;
 
-    /// How every instance is: `{"name", "state", "version", "latency_ms", "since", "last_error"}` each.
+    /// How every instance is: an object each, with its `name` and `state` (`ok` if it is well).
     fn health(&self) -> Vec<Value>;
 }
 

@@ -14,6 +14,7 @@ mod inspect;
 mod observe;
 pub mod openapi;
 mod problem;
+mod registry;
 mod server;
 mod settings;
 mod stream;

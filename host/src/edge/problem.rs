@@ -70,10 +70,16 @@ impl Problem {
         let known: Vec<&str> = known.into_iter().collect();
         let advice =
             did_you_mean(name, known.iter().copied()).map(|advice| format!("; {advice}")).unwrap_or_default();
-        let problem = Self::new(Code::NotFound, format!("there is no {kind} `{name}`{advice}"));
-        match known.iter().min_by_key(|right| (strsim::damerau_levenshtein(name, right), **right)) {
-            Some(nearest) => problem.member("nearest", *nearest),
-            None => problem,
+        Self::new(Code::NotFound, format!("there is no {kind} `{name}`{advice}")).nearest(name, known)
+    }
+
+    /// The same with the nearest valid name as a member.
+    pub fn nearest<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let nearest =
+            known.into_iter().min_by_key(|right| (strsim::damerau_levenshtein(name, right), *right));
+        match nearest {
+            Some(nearest) => self.member("nearest", nearest),
+            None => self,
         }
     }
 

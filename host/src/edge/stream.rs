@@ -51,16 +51,17 @@ impl Stream for Lines {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
+        // First of all: a plugin that always has an item ready would never let it be seen.
+        if this.span.is_some() && this.cut.as_mut().poll(cx).is_ready() {
+            let mut failure = CallFailure::new(Code::Unavailable, "the host is shutting down");
+            failure.error.retryable = true;
+            this.failed(failure);
+        }
         while this.span.is_some() && this.chunk.len() < CHUNK {
             match this.items.poll_item(cx) {
                 Poll::Ready(Some(Ok(item))) => this.item(&item),
                 Poll::Ready(Some(Err(error))) => this.failed(CallFailure::from(error)),
                 Poll::Ready(None) => this.end(b"{\"end\":true}\n", None),
-                Poll::Pending if this.cut.as_mut().poll(cx).is_ready() => {
-                    let mut failure = CallFailure::new(Code::Unavailable, "the host is shutting down");
-                    failure.error.retryable = true;
-                    this.failed(failure);
-                }
                 Poll::Pending => break,
             }
         }

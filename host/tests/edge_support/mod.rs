@@ -219,11 +219,16 @@ impl Echo {
 }
 
 impl Host for Echo {
-    fn shape(&self, instance: &str, operation: &str) -> Option<Shape> {
-        (instance == "echo")
-            .then(|| self.plugin.manifest().operation(operation))
-            .flatten()
-            .map(|(_, entry)| entry.into())
+    fn shape(&self, instance: &str, operation: &str) -> Result<Shape, CallFailure> {
+        if instance != "echo" {
+            return Err(CallFailure::new(Code::NotFound, format!("there is no instance `{instance}`")));
+        }
+        match self.plugin.manifest().operation(operation) {
+            Some((_, entry)) => Ok(Shape::from(entry)),
+            None => {
+                Err(CallFailure::new(Code::Unimplemented, format!("there is no operation `{operation}`")))
+            }
+        }
     }
 
     fn call<'a>(
@@ -266,7 +271,7 @@ impl Host for Echo {
     }
 
     fn health(&self) -> Vec<Value> {
-        vec![json!({ "name": "echo", "state": "up" })]
+        vec![json!({ "name": "echo", "state": "ok" })]
     }
 }
 

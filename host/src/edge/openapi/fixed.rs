@@ -106,6 +106,7 @@ pub fn paths() -> Map<String, Value> {
             ),
             ("/v1/instances", get("instances", "Instances and their operations.", json_type, json!({}))),
             ("/v1/flows", get("flows", "Flows and their input.", json_type, json!({}))),
+            ("/v1/traces", get("traces", "Recent traces, newest first.", json_type, json!({}))),
             ("/v1/traces/{id}", trace),
             (
                 "/health",

@@ -1,0 +1,148 @@
+//! How much the edge takes, how long it waits, and how it ends.
+
+mod edge_support;
+
+use chassis::config::units::{Size, Span};
+use chassis::edge::Settings;
+use edge_support::{Running, eventually, read, start};
+use http_body_util::BodyExt;
+use serde_json::json;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// Writes as it is, and reads until the edge closes the connection.
+async fn raw(edge: &Running, text: &str) -> String {
+    let mut stream = TcpStream::connect(edge.address).await.unwrap();
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+    read.expect("the connection stays open").unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_has_a_limit_announced_or_not() {
+    let edge = start(Settings { body_limit: Size(1000), ..Settings::default() }).await;
+    let input = |length: usize| format!("{{\"value\":\"{}\"}}", "x".repeat(length - 12));
+    assert_eq!(edge.call("echo", &input(1000)).await.status, 200);
+    let problem = edge.call("echo", &input(1001)).await.problem(413, "invalid_argument");
+    assert_eq!(problem["limit"], 1000);
+    edge.post("/v1/flows/say", &input(1001)).await.problem(413, "invalid_argument");
+
+    let head = "POST /v1/instances/echo/echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-type: application/json\r\n";
+    let chunk = format!("{:x}\r\n{}\r\n", 600, "x".repeat(600));
+    let answer =
+        raw(&edge, &format!("{head}transfer-encoding: chunked\r\n\r\n{chunk}{chunk}0\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 413 ") && answer.contains("application/problem+json"), "{answer}");
+    // Told before the body is sent, to who asks.
+    let answer = raw(&edge, &format!("{head}content-length: 1001\r\nexpect: 100-continue\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    // The limit of an upload is for one line.
+    let lines = "{\"n\":1}\n".repeat(1000);
+    let kind = [("content-type", "application/x-ndjson")];
+    assert_eq!(
+        edge.send("POST", "/v1/instances/echo/sum", &kind, lines.as_bytes()).await.json(),
+        json!({ "n": 1000 })
+    );
+    let line = format!("{{\"n\":{}1}}\n", " ".repeat(1000));
+    edge.send("POST", "/v1/instances/echo/sum", &kind, line.as_bytes())
+        .await
+        .problem(413, "invalid_argument");
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_are_left() {
+    let short = Span::millis(300);
+    let edge = start(Settings { header_timeout: short, body_timeout: short, ..Settings::default() }).await;
+    let started = Instant::now();
+    for head in ["", "POST /v1/inst", "GET /health HTTP/1.1\r\nhost: a\r\nx-slow: "] {
+        assert!(!raw(&edge, head).await.contains("200 OK"), "{head}");
+    }
+    // The same for a connection that is idle after its first answer.
+    let answer = raw(&edge, "GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    assert!(started.elapsed() > Duration::from_millis(1100));
+
+    let head = "POST /v1/instances/echo/echo HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    let answer = raw(&edge, &format!("{head}content-length: 20\r\n\r\n{{\"value\":")).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"code\":\"deadline_exceeded\""),
+        "{answer}"
+    );
+    let head = head.replace("echo/echo", "echo/sum").replace("json", "x-ndjson");
+    let answer = raw(&edge, &format!("{head}content-length: 20\r\n\r\n{{\"n\":1}}\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_too_many_is_turned_away() {
+    let edge = start(Settings { connection_limit: 2, ..Settings::default() }).await;
+    let mut first = edge.connect().await;
+    let second = edge.connect().await;
+    let answer =
+        read(first.send_request(edge_support::request("GET", "/health/live", &[], b"")).await.unwrap()).await;
+    assert_eq!(answer.status, 200);
+    let answer = edge.call("echo", r#"{"value":1}"#).await;
+    let problem = answer.problem(503, "unavailable");
+    assert!(problem["detail"].as_str().unwrap().contains("all 2 connections"), "{problem}");
+    assert_eq!((answer.header("retry-after"), answer.header("connection")), ("1", "close"));
+    assert_eq!(problem["retryable"], true);
+    drop(second);
+    eventually("a place is free", async || edge.call("echo", r#"{"value":1}"#).await.status == 200).await;
+    drop(first);
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_under_way_is_finished_and_nothing_begun() {
+    let edge = start(Settings { stream_grace: Span::millis(300), ..Settings::default() }).await;
+    assert_eq!(edge.get("/health/ready").await.json(), json!({ "status": "ready" }));
+    edge.edge.set_ready(false);
+    let answer = edge.get("/health/ready").await;
+    answer.problem(503, "unavailable");
+    assert_eq!(answer.header("retry-after"), "1");
+    assert_eq!(edge.get("/health/live").await.status, 200);
+
+    let json = [("content-type", "application/json")];
+    let endless = br#"{"to": 9223372036854775807}"#;
+    let mut stream = edge.open("POST", "/v1/instances/echo/count", &json, endless).await.into_body();
+    let reading = tokio::spawn(async move {
+        let mut last = Vec::new();
+        while let Some(frame) = stream.frame().await {
+            last = frame.unwrap().into_data().unwrap().to_vec();
+        }
+        last
+    });
+    let mut connection = edge.connect().await;
+    let sleep = edge_support::request("POST", "/v1/instances/echo/sleep", &json, br#"{"ms": 600}"#);
+    let sleeping = tokio::spawn(async move { read(connection.send_request(sleep).await.unwrap()).await });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    edge.shutdown.cancel();
+    eventually("new connections are refused", async || TcpStream::connect(edge.address).await.is_err()).await;
+    assert!(!edge.served.is_finished(), "calls are under way");
+
+    let answer = sleeping.await.unwrap();
+    assert_eq!((answer.status, answer.json()), (200, json!({ "ms": 600 })));
+    // A stream without an end is ended, and says so.
+    let last = String::from_utf8(reading.await.unwrap()).unwrap();
+    let line: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    assert_eq!((&line["error"]["code"], &line["error"]["retryable"]), (&json!("unavailable"), &json!(true)));
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_dropped_cancels_what_is_left() {
+    let edge = start(Settings::default()).await;
+    let mut connection = edge.connect().await;
+    let json = [("content-type", "application/json")];
+    let sleep = edge_support::request("POST", "/v1/instances/echo/sleep", &json, br#"{"ms": 60000}"#);
+    let sleeping = tokio::spawn(async move { connection.send_request(sleep).await.map(|_| ()) });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    edge.served.abort();
+    let ended =
+        tokio::time::timeout(Duration::from_secs(5), sleeping).await.expect("the connection is closed");
+    assert!(ended.unwrap().is_err());
+}
