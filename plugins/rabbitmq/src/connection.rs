@@ -1,0 +1,134 @@
+//! The connection as calls see it, and the task that keeps it.
+
+use crate::config::Config;
+use crate::error;
+use crate::link::Link;
+use chassis_guest::tokio::sync::watch;
+use chassis_guest::tokio::task::AbortHandle;
+use chassis_guest::tokio::time::{sleep, timeout};
+use chassis_guest::{Context, Error, Level};
+use futures_util::StreamExt;
+use lapin::uri::AMQPUri;
+use lapin::{ConnectionProperties, Event};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// After a failure, the next attempt to connect waits so long at first, twice as long each time, and so long at last.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// The driver keeps a thread for an attempt until it ends, so that the next one waits for it: but not for ever.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
+
+/// Starts a task that connects, and connects again whenever the connection is lost.
+pub fn keep(config: &Config, context: &Context) -> Result<Connection, Error> {
+    let (state, seen) = watch::channel(State::Connecting);
+    let patience = Duration::from_millis(config.connect_timeout_ms);
+    let keeper = Keeper { uri: config.uri()?, patience, context: context.clone() };
+    let task = context.spawn(async move { keeper.run(state).await }).abort_handle();
+    Ok(Connection { state: seen, task })
+}
+
+/// The connection as calls see it.
+pub struct Connection {
+    state: watch::Receiver<State>,
+    task: AbortHandle,
+}
+
+enum State {
+    Connecting,
+    Up(Arc<Link>),
+    Down(Error),
+}
+
+impl State {
+    fn known(&self) -> Option<Result<Arc<Link>, Error>> {
+        match self {
+            Self::Connecting => None,
+            Self::Up(link) => Some(Ok(Arc::clone(link))),
+            Self::Down(error) => Some(Err(error.clone())),
+        }
+    }
+}
+
+impl Connection {
+    /// The connection, or why there is none. Waits while an attempt is under way that did not fail before.
+    pub async fn link(&self) -> Result<Arc<Link>, Error> {
+        self.wait(|state| !matches!(state, State::Connecting)).await
+    }
+
+    /// The connection, as soon as there is one.
+    pub async fn up(&self) -> Result<Arc<Link>, Error> {
+        self.wait(|state| matches!(state, State::Up(_))).await
+    }
+
+    /// Ends it for good.
+    pub async fn close(&self) {
+        let link = self.state.borrow().known();
+        self.task.abort();
+        if let Some(Ok(link)) = link {
+            link.close().await;
+        }
+    }
+
+    async fn wait(&self, ready: impl Fn(&State) -> bool) -> Result<Arc<Link>, Error> {
+        let mut state = self.state.clone();
+        let known = state.wait_for(|state| ready(state)).await.ok().and_then(|state| state.known());
+        known.unwrap_or_else(|| Err(Error::unavailable("the instance is closed")))
+    }
+}
+
+struct Keeper {
+    uri: AMQPUri,
+    patience: Duration,
+    context: Context,
+}
+
+impl Keeper {
+    async fn run(self, state: watch::Sender<State>) {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.connect(&state).await {
+                Ok(link) => {
+                    wait = FIRST_WAIT;
+                    self.context.log(Level::Info, "connected to rabbitmq", []);
+                    let mut events = link.connection.events_listener();
+                    let connected = link.connection.status().connected();
+                    state.send_replace(State::Up(Arc::new(link)));
+                    while connected {
+                        if matches!(events.next().await, None | Some(Event::Error(_))) {
+                            break;
+                        }
+                    }
+                    self.context.log(Level::Warn, "lost the connection to rabbitmq", []);
+                    state.send_replace(State::Connecting);
+                }
+                Err(error) => {
+                    if wait == FIRST_WAIT {
+                        let why = error.message().to_owned().into();
+                        self.context.log(Level::Warn, "cannot connect to rabbitmq", [("error", why)]);
+                    }
+                    state.send_replace(State::Down(error));
+                    sleep(wait).await;
+                    wait = LONGEST_WAIT.min(wait * 2);
+                }
+            }
+        }
+    }
+
+    async fn connect(&self, state: &watch::Sender<State>) -> Result<Link, Error> {
+        let late = || Error::unavailable("rabbitmq did not answer the attempt to connect in time");
+        let name = format!("chassis: {}", self.context.instance());
+        let properties = ConnectionProperties::default().with_connection_name(name.into());
+        let mut attempt = Box::pin(lapin::Connection::connect_uri(self.uri.clone(), properties));
+        let connected = match timeout(self.patience, &mut attempt).await {
+            Ok(connected) => connected,
+            Err(_) => {
+                state.send_replace(State::Down(late()));
+                timeout(LONGEST_ATTEMPT, attempt).await.map_err(|_| late())?
+            }
+        };
+        let connection = connected.map_err(|error| error::connecting(&error))?;
+        Ok(Link::new(connection))
+    }
+}

@@ -1,0 +1,16 @@
+//! RabbitMQ as a queue: confirmed publishing, consumption that outlives the connection.
+#![forbid(unsafe_code)]
+
+mod config;
+mod connection;
+mod consume;
+mod driver;
+mod error;
+mod link;
+mod message;
+mod ops;
+mod publish;
+mod receipts;
+mod version;
+
+chassis_guest::export!(driver::Rabbit);

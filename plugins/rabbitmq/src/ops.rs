@@ -1,0 +1,191 @@
+//! The contract `queue`.
+
+use crate::driver::Rabbit;
+use crate::link::Lease;
+use crate::message::{self, Outgoing, short};
+use crate::{consume, error, publish};
+use chassis_guest::contracts::queue::{
+    Consume, Declare, Depth, Message, Nack, Publish, Published, Purged, Queue, QueueKind, QueueName, Receipt,
+    Receive, Received, Retract, Retracted, Settled,
+};
+use chassis_guest::contracts::{Batch, BatchOutput};
+use chassis_guest::{Call, Code, Error, Items};
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
+};
+use lapin::types::{AMQPValue, FieldTable};
+use std::collections::BTreeMap;
+
+impl Queue for Rabbit {
+    async fn declare(&self, _: Call<'_>, input: Declare) -> Result<Depth, Error> {
+        if input.queue.is_empty() {
+            return Err(Error::invalid("queue", "must not be empty"));
+        }
+        let mut arguments = FieldTable::default();
+        if input.kind == QueueKind::Quorum {
+            arguments.insert("x-queue-type".into(), AMQPValue::LongString("quorum".into()));
+        }
+        if let Some(dead_letter) = input.dead_letter {
+            self.declare_dead_letter(&dead_letter).await?;
+            arguments.insert("x-dead-letter-exchange".into(), AMQPValue::LongString("".into()));
+            arguments.insert("x-dead-letter-routing-key".into(), AMQPValue::LongString(dead_letter.into()));
+            if input.kind == QueueKind::Quorum {
+                let limit = i64::from(self.config.delivery_limit);
+                arguments.insert("x-delivery-limit".into(), AMQPValue::LongLongInt(limit));
+            }
+        }
+        let lease = self.lease().await?;
+        declare(lease, &input.queue, QueueDeclareOptions::durable(), arguments).await
+    }
+
+    async fn publish(&self, call: Call<'_>, input: Publish) -> Result<Published, Error> {
+        let message = Outgoing::new(&call, input, call.idempotency_key().map(str::to_owned))?;
+        let mut results = publish::publish(&self.connection.link().await?, vec![message]).await;
+        results.pop().unwrap_or_else(|| Err(Error::internal("no result of a message")))
+    }
+
+    async fn publish_many(
+        &self,
+        call: Call<'_>,
+        input: Batch<Publish>,
+    ) -> Result<BatchOutput<Published>, Error> {
+        let link = self.connection.link().await?;
+        let mut results = BTreeMap::new();
+        // An exchange that is not there ends the channel: each one has its own.
+        let mut exchanges = BTreeMap::<String, (Vec<usize>, Vec<Outgoing>)>::new();
+        for (at, item) in input.items.into_iter().enumerate() {
+            let key = call.idempotency_key().map(|key| format!("{key}-{at}"));
+            match Outgoing::new(&call, item, key) {
+                Ok(message) => {
+                    let (places, messages) = exchanges.entry(message.exchange.to_string()).or_default();
+                    places.push(at);
+                    messages.push(message);
+                }
+                Err(error) => drop(results.insert(at, Err(error))),
+            }
+        }
+        for (places, messages) in exchanges.into_values() {
+            results.extend(places.into_iter().zip(publish::publish(&link, messages).await));
+        }
+        Ok(results.into_values().collect())
+    }
+
+    async fn consume(&self, _: Call<'_>, input: Consume, items: Items<Message>) -> Result<(), Error> {
+        consume::consume(self, input, items).await
+    }
+
+    async fn receive(&self, _: Call<'_>, input: Receive) -> Result<Received, Error> {
+        consume::receive(self, input).await
+    }
+
+    async fn ack(&self, _: Call<'_>, input: Receipt) -> Result<Settled, Error> {
+        let message = self.receipts.take(&input.receipt).ok_or_else(unknown)?;
+        let done = message.acker.ack(BasicAckOptions::default()).await;
+        settled(done, message.single.map(|single| single.lease))
+    }
+
+    async fn nack(&self, _: Call<'_>, input: Nack) -> Result<Settled, Error> {
+        let message = self.receipts.take(&input.receipt).ok_or_else(unknown)?;
+        let done = message.acker.nack(BasicNackOptions { requeue: input.requeue, multiple: false }).await;
+        settled(done, message.single.map(|single| single.lease))
+    }
+
+    async fn retract(&self, _: Call<'_>, input: Retract) -> Result<Retracted, Error> {
+        let lease = self.lease().await?;
+        let queue = short("queue", &*input.queue)?;
+        let passive = QueueDeclareOptions::default().passive();
+        let waiting = lease.channel.queue_declare(queue.clone(), passive, FieldTable::default()).await;
+        let (mut retracted, mut others) = (0, 0);
+        for _ in 0..waiting.map_err(|error| error::of(&error))?.message_count() {
+            let got = lease.channel.basic_get(queue.clone(), BasicGetOptions::default()).await;
+            let Some(message) = got.map_err(|error| error::of(&error))? else { break };
+            if message::id(&message).as_deref() == Some(&*input.message_id) {
+                message.acker.ack(BasicAckOptions::default()).await.map_err(|error| error::sent(&error))?;
+                retracted += 1;
+            } else {
+                others += 1;
+            }
+        }
+        if others > 0 {
+            // Tag 0: all that is unsettled on this channel. Each goes back to its old place.
+            let back = lease.channel.basic_nack(0, BasicNackOptions { multiple: true, requeue: true });
+            back.await.map_err(|error| error::sent(&error))?;
+        }
+        // An answer says that the broker has seen all that went before.
+        let seen = lease.channel.basic_qos(0, BasicQosOptions::default());
+        seen.await.map_err(|error| error::sent(&error))?;
+        lease.give_back();
+        Ok(Retracted { retracted })
+    }
+
+    async fn depth(&self, _: Call<'_>, input: QueueName) -> Result<Depth, Error> {
+        let passive = QueueDeclareOptions::default().passive();
+        declare(self.lease().await?, &input.queue, passive, FieldTable::default()).await
+    }
+
+    async fn purge(&self, _: Call<'_>, input: QueueName) -> Result<Purged, Error> {
+        let lease = self.lease().await?;
+        let queue = short("queue", input.queue)?;
+        let purged = lease.channel.queue_purge(queue, QueuePurgeOptions::default()).await;
+        let purged = purged.map_err(|error| error::sent(&error))?.into();
+        lease.give_back();
+        Ok(Purged { purged })
+    }
+
+    async fn delete(&self, _: Call<'_>, input: QueueName) -> Result<Purged, Error> {
+        let lease = self.lease().await?;
+        let queue = short("queue", input.queue)?;
+        let purged = lease.channel.queue_delete(queue, QueueDeleteOptions::default()).await;
+        let purged = purged.map_err(|error| error::sent(&error))?.into();
+        lease.give_back();
+        Ok(Purged { purged })
+    }
+}
+
+impl Rabbit {
+    pub(crate) async fn lease(&self) -> Result<Lease, Error> {
+        self.connection.link().await?.lease().await
+    }
+
+    /// A dead-letter queue that nobody declared would lose what comes to it; one that is there may be of any kind.
+    async fn declare_dead_letter(&self, queue: &str) -> Result<(), Error> {
+        let passive = QueueDeclareOptions::default().passive();
+        match declare(self.lease().await?, queue, passive, FieldTable::default()).await {
+            Err(error) if error.code() == Code::NotFound => {
+                let durable = QueueDeclareOptions::durable();
+                declare(self.lease().await?, queue, durable, FieldTable::default()).await.map(drop)
+            }
+            found => found.map(drop),
+        }
+    }
+}
+
+async fn declare(
+    lease: Lease,
+    queue: &str,
+    options: QueueDeclareOptions,
+    arguments: FieldTable,
+) -> Result<Depth, Error> {
+    let declared = lease.channel.queue_declare(short("queue", queue)?, options, arguments).await;
+    let declared = declared.map_err(|error| error::sent(&error).field("queue"))?;
+    let depth =
+        Depth { messages: declared.message_count().into(), consumers: declared.consumer_count().into() };
+    lease.give_back();
+    Ok(depth)
+}
+
+fn settled(done: lapin::Result<bool>, lease: Option<Lease>) -> Result<Settled, Error> {
+    if !done.map_err(|error| error::sent(&error))? {
+        return Err(unknown());
+    }
+    if let Some(lease) = lease {
+        lease.give_back();
+    }
+    Ok(Settled {})
+}
+
+fn unknown() -> Error {
+    let message = "the receipt is not known: settled already, too late, or of a connection that was lost";
+    Error::new(Code::FailedPrecondition, message).field("receipt")
+}
