@@ -103,7 +103,7 @@ pub struct Pool {
 
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::ffi::{Env, begin_raw, begin_stream, begin_unary, section, table};
+    pub use crate::ffi::{Env, begin_bytes, begin_raw, begin_stream, begin_unary, section, table};
     pub use chassis_abi::ChassisPlugin;
     pub use chassis_abi::manifest::ManifestSection;
 }

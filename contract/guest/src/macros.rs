@@ -3,7 +3,8 @@
 /// Declares a set of operations: a trait with one async method each, and `register`, which adds them to a plugin.
 ///
 /// `unary` operations answer `Result<Output, Error>`; `raw` ones `Result<(Output, Vec<u8>), Error>`, the bytes being the raw
-/// attachment; `stream` ones send any number of items by an [`crate::Items`] and end by returning; `upload` ones take items by
+/// attachment; `bytes` ones (declared as `(()) -> ()`) have no JSON at all, take [`crate::Call::raw`] and answer
+/// `Result<Vec<u8>, Error>`; `stream` ones send any number of items by an [`crate::Items`] and end by returning; `upload` ones take items by
 /// an [`crate::Upload`]. Attributes in braces: `effect` (`Read` or `Write`), `idempotent`, `keyed`, `batched_by`, `raw_input`, and
 /// for telemetry `target`, `query_text`, `operation_type`: see [`chassis_abi::manifest::Operation`] and
 /// [`chassis_abi::manifest::Telemetry`].
@@ -83,6 +84,13 @@ macro_rules! __method {
             input: $Input,
         ) -> impl ::std::future::Future<Output = Result<($Output, Vec<u8>), $crate::Error>> + Send;
     };
+    (bytes $op:ident($Input:ty) -> $Output:ty; $(#[doc = $doc:literal])+) => {
+        $(#[doc = $doc])+
+        fn $op(
+            &self,
+            call: $crate::Call<'_>,
+        ) -> impl ::std::future::Future<Output = Result<Vec<u8>, $crate::Error>> + Send;
+    };
     (stream $op:ident($Input:ty) -> $Output:ty; $(#[doc = $doc:literal])+) => {
         $(#[doc = $doc])+
         fn $op(
@@ -121,6 +129,17 @@ macro_rules! __register {
             $crate::__private::begin_raw(at, async move {
                 <$P as $Trait>::$op(env.plugin(), env.call(), env.input::<$Input>()?).await
             })
+        });
+    };
+    ($operations:ident, $spec:ident, $P:ident, $Trait:ident, bytes $op:ident(()) -> ()) => {
+        $spec.raw_input = true;
+        $spec.raw_output = true;
+        $operations.__add($spec, |env| {
+            let at = env.at();
+            $crate::__private::begin_bytes(
+                at,
+                async move { <$P as $Trait>::$op(env.plugin(), env.call()).await },
+            )
         });
     };
     ($operations:ident, $spec:ident, $P:ident, $Trait:ident, stream $op:ident($Input:ty) -> $Item:ty) => {

@@ -16,6 +16,8 @@ chassis_guest::contract! {
         unary echo(Said) -> Said { effect: Read, idempotent: true }
         /// Answers its raw attachment.
         raw echo_raw(Nothing) -> Nothing { effect: Read, idempotent: true, raw_input: true }
+        /// Answers its raw attachment, without any JSON.
+        bytes echo_bytes(()) -> () { effect: Read, idempotent: true }
         /// Answers after a while.
         unary sleep(Sleep) -> Slept { effect: Read, idempotent: true }
         /// Panics.
@@ -136,6 +138,10 @@ impl Own for Echo {
 
     async fn echo_raw(&self, call: Call<'_>, _: Nothing) -> Result<(Nothing, Vec<u8>), Error> {
         Ok((Nothing {}, call.raw().to_vec()))
+    }
+
+    async fn echo_bytes(&self, call: Call<'_>) -> Result<Vec<u8>, Error> {
+        Ok(call.raw().to_vec())
     }
 
     async fn sleep(&self, _: Call<'_>, input: Sleep) -> Result<Slept, Error> {

@@ -8,6 +8,12 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 impl App {
+    /// The HTTP edge of this host, not yet listening.
+    pub fn edge(&self) -> Edge {
+        let host: Arc<dyn Host> = self.registry.clone();
+        Edge::new(self.config.edge.clone(), host, self.engine.clone(), self.telemetry.clone())
+    }
+
     /// Serves until SIGTERM or SIGINT, then: not ready, calls and runs in flight get `shutdown.drain` to end, instances are
     /// closed, telemetry is sent. A second signal ends the drain at once.
     pub async fn serve(self) -> Result<(), StartError> {
@@ -21,8 +27,7 @@ impl App {
             }
         };
         let address = listener.local_addr().map_err(|error| listen(&self.config.edge.listen, error))?;
-        let host: Arc<dyn Host> = self.registry.clone();
-        let edge = Edge::new(self.config.edge.clone(), host, self.engine.clone(), self.telemetry.clone());
+        let edge = self.edge();
         let watch = self.registry.watch();
         let ending = CancellationToken::new();
         let serving = {

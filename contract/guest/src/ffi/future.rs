@@ -1,5 +1,6 @@
 //! Calls as futures that the host polls.
 
+use super::bytes::owned;
 use super::env::At;
 use super::outcome::{failure, panicked, success};
 use super::stream::stream;
@@ -44,6 +45,19 @@ where
     begin(at, async move {
         match future.await {
             Ok((output, raw)) => success(&output, Some(raw)),
+            Err(error) => failure(error),
+        }
+    })
+}
+
+/// Begins an operation that answers with raw bytes and no JSON.
+pub fn begin_bytes<F>(at: At, future: F) -> ChassisFuture
+where
+    F: Future<Output = Result<Vec<u8>, Error>> + Send + 'static,
+{
+    begin(at, async move {
+        match future.await {
+            Ok(raw) => ChassisOutcome { raw: owned(raw), ..ChassisOutcome::EMPTY },
             Err(error) => failure(error),
         }
     })

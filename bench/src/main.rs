@@ -1,0 +1,20 @@
+//! Benchmarks that run both sides in one process and one run, interleaved, and print ratios. `cargo xtask bench NAME` builds
+//! and starts what they need.
+#![forbid(unsafe_code)]
+
+mod boundary;
+mod sink;
+mod stats;
+
+use anyhow::{Result, bail};
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let json = arguments.iter().any(|argument| argument == "--json");
+    match arguments.first().map(String::as_str) {
+        Some("boundary") => boundary::run(json),
+        Some("otlp-sink") => sink::run(),
+        Some("load") => boundary::load::child(),
+        _ => bail!("say which benchmark: boundary"),
+    }
+}
