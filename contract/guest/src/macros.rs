@@ -131,7 +131,7 @@ macro_rules! __register {
             })
         });
     };
-    ($operations:ident, $spec:ident, $P:ident, $Trait:ident, bytes $op:ident(()) -> ()) => {
+    ($operations:ident, $spec:ident, $P:ident, $Trait:ident, bytes $op:ident($Input:ty) -> $Output:ty) => {
         $spec.raw_input = true;
         $spec.raw_output = true;
         $operations.__add($spec, |env| {
