@@ -1,6 +1,7 @@
 //! What a call is made of, inside the plugin.
 
 use crate::instance::{Instance, Shared, parse};
+use crate::operations::Nothing;
 use crate::{Call, Error, Plugin, Upload};
 use chassis_abi::ChassisCall;
 use serde::de::DeserializeOwned;
@@ -56,6 +57,17 @@ impl<P: Plugin> Env<P> {
     /// `invalid_argument`, with the field.
     pub fn input<T: DeserializeOwned>(&self) -> Result<T, Error> {
         parse(self.call().json(), "the input is refused")
+    }
+
+    /// The call has no input.
+    ///
+    /// # Errors
+    /// `invalid_argument`: it has one.
+    pub fn no_input(&self) -> Result<(), Error> {
+        match self.call().json() {
+            b"{}" => Ok(()),
+            json => parse::<Nothing>(json, "the operation takes no input").map(drop),
+        }
     }
 
     /// The call's upload; empty the second time.
