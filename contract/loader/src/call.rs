@@ -1,7 +1,7 @@
 //! One call, and what it answers.
 
 use crate::error::CallError;
-use crate::ffi::{CallMemory, Owned, RawFuture, RawOutcome};
+use crate::ffi::{CallMemory, Defect, Owned, RawFuture, RawOutcome};
 use crate::instance::Inner;
 use crate::{ItemStream, Upload};
 use bytes::Bytes;
@@ -54,8 +54,7 @@ impl Call {
 
 /// What an operation answered. The bytes are the plugin's own, given back when this is dropped.
 pub struct Reply {
-    json: Owned,
-    raw: Owned,
+    outcome: RawOutcome,
     /// Items that follow, of an operation with a stream.
     pub stream: Option<ItemStream>,
 }
@@ -63,21 +62,23 @@ pub struct Reply {
 impl Reply {
     /// The output as JSON; may be empty.
     pub fn json(&self) -> &[u8] {
-        self.json.as_slice()
+        self.outcome.json()
     }
 
     /// The raw attachment; may be empty.
     pub fn raw(&self) -> &[u8] {
-        self.raw.as_slice()
+        self.outcome.raw()
     }
 
     /// JSON and raw attachment as [`Bytes`], without a copy.
     pub fn into_bytes(self) -> (Bytes, Bytes) {
-        (into_bytes(self.json), into_bytes(self.raw))
+        let (json, raw) = self.outcome.into_parts();
+        (into_bytes(json), into_bytes(raw))
     }
 
+    #[inline]
     pub(crate) fn new(outcome: RawOutcome) -> Self {
-        Self { json: outcome.json, raw: outcome.raw, stream: None }
+        Self { outcome, stream: None }
     }
 }
 
@@ -97,16 +98,9 @@ pin_project! {
     pub struct CallFuture {
         future: Option<RawFuture>,
         #[pin]
-        memory: Memory,
+        memory: CallMemory,
+        boxed: Option<Pin<Box<CallMemory>>>,
         target: Target,
-    }
-}
-
-pin_project! {
-    #[project = MemoryPin]
-    enum Memory {
-        Inline { #[pin] memory: CallMemory },
-        Boxed { memory: Option<Pin<Box<CallMemory>>> },
     }
 }
 
@@ -117,24 +111,16 @@ enum Target {
 }
 
 impl CallFuture {
+    #[inline]
     pub(crate) fn new(instance: Arc<Inner>, call: Call) -> Self {
-        let streams = instance.plugin().answers_with_stream(call.operation);
-        let memory = CallMemory::new(call);
-        let memory = if streams {
-            Memory::Boxed { memory: Some(Box::pin(memory)) }
-        } else {
-            Memory::Inline { memory }
-        };
-        Self { future: None, memory, target: Target::Instance(instance) }
+        Self { future: None, memory: CallMemory::new(call), boxed: None, target: Target::Instance(instance) }
     }
 
     /// A call that nobody takes.
+    #[cold]
     pub(crate) fn refused(error: CallError) -> Self {
-        Self {
-            future: None,
-            memory: Memory::Boxed { memory: None },
-            target: Target::Refused(Box::new(error)),
-        }
+        let target = Target::Refused(Box::new(error));
+        Self { future: None, memory: CallMemory::new(Call::default()), boxed: None, target }
     }
 }
 
@@ -143,13 +129,12 @@ impl Future for CallFuture {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let mut memory = this.memory;
         let Target::Instance(instance) = &*this.target else {
             return Poll::Ready(Err(not_begun(this.target)));
         };
         let future = match this.future {
             Some(future) => future,
-            None => match begin(instance, memory.as_mut()) {
+            None => match begin(instance, this.memory, this.boxed) {
                 Ok(future) => this.future.insert(future),
                 Err(error) => {
                     *this.target = Target::Done;
@@ -158,43 +143,51 @@ impl Future for CallFuture {
             },
         };
         let outcome = ready!(future.poll(cx));
-        // The plugin's future goes first: the memory below may now go with a stream.
+        // The plugin's future goes first: its memory may now go with a stream.
         *this.future = None;
         let Target::Instance(instance) = std::mem::replace(this.target, Target::Done) else { unreachable!() };
-        Poll::Ready(finish(instance, memory, outcome))
+        Poll::Ready(finish(instance, this.boxed, outcome))
     }
 }
 
-fn begin(instance: &Arc<Inner>, memory: Pin<&mut Memory>) -> Result<RawFuture, CallError> {
-    let memory = match memory.project() {
-        MemoryPin::Inline { memory } => memory,
-        MemoryPin::Boxed { memory: Some(memory) } => memory.as_mut(),
-        MemoryPin::Boxed { memory: None } => unreachable!("only a refused call has no memory"),
+#[inline]
+fn begin<'a>(
+    instance: &Arc<Inner>,
+    inline: Pin<&'a mut CallMemory>,
+    boxed: &'a mut Option<Pin<Box<CallMemory>>>,
+) -> Result<RawFuture, CallError> {
+    let (operation, upload) = (inline.operation(), inline.has_upload());
+    if !instance.admits(operation, upload) {
+        instance.refuses(operation, upload)?;
+    }
+    let memory = if instance.plugin().answers_with_stream(operation) {
+        boxed.insert(Box::pin(CallMemory::new(inline.take()))).as_mut()
+    } else {
+        inline
     };
-    instance.admits(memory.operation(), memory.has_upload())?;
     // SAFETY: the memory is pinned in the CallFuture, whose fields are dropped in the order that this asks for; `finish` hands
     // it to the stream, or drops the stream at once.
     Ok(unsafe { memory.begin(instance.table(), instance.handle()) })
 }
 
+#[inline]
 fn finish(
     instance: Arc<Inner>,
-    memory: Pin<&mut Memory>,
-    outcome: Result<RawOutcome, CallError>,
+    memory: &mut Option<Pin<Box<CallMemory>>>,
+    outcome: Result<RawOutcome, Defect>,
 ) -> Result<Reply, CallError> {
     let mut outcome = outcome?;
-    if outcome.code != 0 {
+    if outcome.code() != 0 {
         return Err(instance.failed(&outcome));
     }
-    let Some(stream) = outcome.stream.take() else { return Ok(Reply::new(outcome)) };
-    let MemoryPin::Boxed { memory } = memory.project() else {
+    let Some(stream) = outcome.take_stream() else { return Ok(Reply::new(outcome)) };
+    let Some(memory) = memory.take() else {
         drop(stream);
         return Err(CallError::plugin_defect(
             "a stream from an operation whose manifest entry has no `item`",
         ));
     };
-    let stream = ItemStream::new(stream, memory.take(), instance);
-    Ok(Reply { stream: Some(stream), ..Reply::new(outcome) })
+    Ok(Reply { stream: Some(ItemStream::new(stream, memory, instance)), ..Reply::new(outcome) })
 }
 
 #[cold]
@@ -206,5 +199,5 @@ fn not_begun(target: &mut Target) -> CallError {
 }
 
 fn into_bytes(owned: Owned) -> Bytes {
-    if owned.as_slice().is_empty() { Bytes::new() } else { Bytes::from_owner(owned) }
+    if owned.as_ref().is_empty() { Bytes::new() } else { Bytes::from_owner(owned) }
 }

@@ -1,6 +1,6 @@
 //! How a call failed.
 
-use crate::ffi::RawOutcome;
+use crate::ffi::{Defect, RawOutcome};
 use chassis_abi::Code;
 use chassis_abi::call::{FLAG_MAYBE_APPLIED, FLAG_RETRYABLE};
 use chassis_abi::code::ErrorDocument;
@@ -50,20 +50,20 @@ impl CallError {
     }
 
     /// The plugin broke a rule of the boundary.
+    #[cold]
     pub(crate) fn plugin_defect(what: &str) -> Self {
         Self::new(Code::Internal, format!("the plugin broke the boundary's rules: {what}"))
     }
 
     /// Reads a failed outcome. A plugin's error document may be anything; what cannot be read is told so.
     pub(crate) fn from_outcome(outcome: &RawOutcome) -> Self {
-        let code = Code::from_number(outcome.code);
-        let document =
-            serde_json::from_slice(outcome.json.as_slice()).unwrap_or_else(|_| unreadable(outcome));
+        let code = Code::from_number(outcome.code());
+        let document = serde_json::from_slice(outcome.json()).unwrap_or_else(|_| unreadable(outcome));
         let ErrorDocument { message, causes, status, retry_after_ms, field } = document;
         Self {
             code,
-            retryable: outcome.flags & FLAG_RETRYABLE != 0,
-            maybe_applied: outcome.flags & FLAG_MAYBE_APPLIED != 0,
+            retryable: outcome.flags() & FLAG_RETRYABLE != 0,
+            maybe_applied: outcome.flags() & FLAG_MAYBE_APPLIED != 0,
             message: if message.is_empty() { code.as_str().to_owned() } else { message },
             causes,
             status,
@@ -75,14 +75,23 @@ impl CallError {
 
 fn unreadable(outcome: &RawOutcome) -> ErrorDocument {
     const SHOWN: usize = 200;
-    let bytes = outcome.json.as_slice();
+    let bytes = outcome.json();
     let causes = if bytes.is_empty() {
         Vec::new()
     } else {
         vec![String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]).into_owned()]
     };
-    let message = format!("the plugin failed with code {} and no readable error document", outcome.code);
+    let message = format!("the plugin failed with code {} and no readable error document", outcome.code());
     ErrorDocument { message, causes, ..ErrorDocument::default() }
+}
+
+impl From<Defect> for CallError {
+    fn from(defect: Defect) -> Self {
+        match defect {
+            Defect::NoPoll => Self::plugin_defect("a future or stream that cannot be polled"),
+            Defect::Answer(answer) => Self::plugin_defect(&format!("a poll answered {answer}")),
+        }
+    }
 }
 
 impl fmt::Display for CallError {

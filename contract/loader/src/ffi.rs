@@ -4,9 +4,9 @@
 //! Easy to get wrong: a null pointer with length 0 is an empty slice; an outcome is only written on `READY`; a future or a
 //! stream is dropped exactly once, and before the memory of its call.
 
-use crate::{Call, CallError};
+use crate::Call;
 use bytes::Bytes;
-use chassis_abi::call::{PENDING, READY};
+use chassis_abi::call::{END, PENDING, READY};
 use chassis_abi::waker::LentWaker;
 use chassis_abi::{
     ChassisCall, ChassisFuture, ChassisHost, ChassisOutcome, ChassisPlugin, ChassisStream, ChassisWaker,
@@ -85,8 +85,7 @@ impl Table {
         let mut out = ChassisOutcome::EMPTY;
         // SAFETY: `config` and `out` live for this call, `host` as the caller vouches.
         let instance = unsafe { (self.create)(host, HostBytes::lend(config), &mut out) };
-        let outcome = RawOutcome::from(out);
-        NonNull::new(instance).ok_or(outcome)
+        NonNull::new(instance).ok_or(RawOutcome(out))
     }
 
     /// Closes an instance in good order; `None` when the plugin has nothing to close.
@@ -116,8 +115,15 @@ pub(crate) struct CallMemory {
 unsafe impl Send for CallMemory {}
 
 impl CallMemory {
+    #[inline]
     pub(crate) fn new(call: Call) -> Self {
         Self { call, lent: MaybeUninit::uninit(), _pinned: PhantomPinned }
+    }
+
+    /// Takes the call out, before it has begun.
+    pub(crate) fn take(self: Pin<&mut Self>) -> Call {
+        // SAFETY: the call is not pinned; only what is lent of it, after `begin`, must stay.
+        std::mem::take(unsafe { &mut self.get_unchecked_mut().call })
     }
 
     pub(crate) fn operation(&self) -> u32 {
@@ -132,6 +138,7 @@ impl CallMemory {
     ///
     /// # Safety
     /// The instance is alive, and the future, and the stream that it answers with, are dropped before `self` is.
+    #[inline]
     pub(crate) unsafe fn begin(self: Pin<&mut Self>, table: &Table, instance: NonNull<c_void>) -> RawFuture {
         // SAFETY: nothing is moved out of the pin.
         let this = unsafe { self.get_unchecked_mut() };
@@ -165,15 +172,15 @@ impl RawFuture {
     }
 
     /// Polls. After `Ready` it is only dropped.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<RawOutcome, CallError>> {
-        let Some(poll) = self.0.poll else {
-            return Poll::Ready(Err(CallError::plugin_defect("a future without `poll`")));
-        };
-        match poll_with(poll, self.0.data, cx) {
+    #[inline]
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<RawOutcome, Defect>> {
+        let Some(poll) = self.0.poll else { return Poll::Ready(Err(Defect::NoPoll)) };
+        // SAFETY: made with `data`, and held by us alone.
+        match unsafe { poll_with(poll, self.0.data, cx) } {
             (PENDING, _) => Poll::Pending,
             // SAFETY: READY means that the outcome is written.
-            (READY, out) => Poll::Ready(Ok(RawOutcome::from(unsafe { out.assume_init() }))),
-            (other, _) => Poll::Ready(Err(CallError::plugin_defect(&format!("`poll` answered {other}")))),
+            (READY, out) => Poll::Ready(Ok(unsafe { out.assume_init() })),
+            (other, _) => Poll::Ready(Err(Defect::Answer(other))),
         }
     }
 }
@@ -191,23 +198,16 @@ impl Drop for RawFuture {
 pub(crate) struct RawStream(ChassisStream);
 
 impl RawStream {
-    fn new(stream: ChassisStream) -> Option<Self> {
-        (!stream.data.is_null()).then_some(Self(stream))
-    }
-
     /// Polls for an item; `None` is the end. After the end, or an outcome with a code, it is only dropped.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RawOutcome, CallError>>> {
-        let Some(poll) = self.0.poll_next else {
-            return Poll::Ready(Some(Err(CallError::plugin_defect("a stream without `poll_next`"))));
-        };
-        match poll_with(poll, self.0.data, cx) {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RawOutcome, Defect>>> {
+        let Some(poll) = self.0.poll_next else { return Poll::Ready(Some(Err(Defect::NoPoll))) };
+        // SAFETY: made with `data`, and held by us alone.
+        match unsafe { poll_with(poll, self.0.data, cx) } {
             (PENDING, _) => Poll::Pending,
             // SAFETY: READY means that the outcome is written.
-            (READY, out) => Poll::Ready(Some(Ok(RawOutcome::from(unsafe { out.assume_init() })))),
-            (chassis_abi::call::END, _) => Poll::Ready(None),
-            (other, _) => {
-                Poll::Ready(Some(Err(CallError::plugin_defect(&format!("`poll_next` answered {other}")))))
-            }
+            (READY, out) => Poll::Ready(Some(Ok(unsafe { out.assume_init() }))),
+            (END, _) => Poll::Ready(None),
+            (other, _) => Poll::Ready(Some(Err(Defect::Answer(other)))),
         }
     }
 
@@ -228,55 +228,97 @@ impl Drop for RawStream {
     }
 }
 
-/// An outcome that came over the boundary, owned.
-pub(crate) struct RawOutcome {
-    pub(crate) code: u32,
-    pub(crate) flags: u32,
-    pub(crate) json: Owned,
-    pub(crate) raw: Owned,
-    pub(crate) stream: Option<RawStream>,
+/// What a plugin did that the boundary forbids.
+#[derive(Clone, Copy)]
+pub(crate) enum Defect {
+    NoPoll,
+    Answer(u32),
 }
 
-impl From<ChassisOutcome> for RawOutcome {
-    fn from(out: ChassisOutcome) -> Self {
-        let ChassisOutcome { code, flags, json, raw, stream } = out;
-        Self { code, flags, json: Owned(json), raw: Owned(raw), stream: RawStream::new(stream) }
+/// An outcome that came over the boundary, owned. It is what the plugin wrote, where the plugin wrote it: nothing of it is
+/// taken apart on a call's way.
+#[repr(transparent)]
+pub(crate) struct RawOutcome(ChassisOutcome);
+
+impl RawOutcome {
+    pub(crate) fn code(&self) -> u32 {
+        self.0.code
+    }
+
+    pub(crate) fn flags(&self) -> u32 {
+        self.0.flags
+    }
+
+    pub(crate) fn json(&self) -> &[u8] {
+        as_slice(&self.0.json)
+    }
+
+    pub(crate) fn raw(&self) -> &[u8] {
+        as_slice(&self.0.raw)
+    }
+
+    /// JSON and raw attachment, each on its own.
+    pub(crate) fn into_parts(mut self) -> (Owned, Owned) {
+        let take = |bytes: &mut OwnedBytes| Owned(std::mem::replace(bytes, OwnedBytes::EMPTY));
+        (take(&mut self.0.json), take(&mut self.0.raw))
+    }
+
+    pub(crate) fn take_stream(&mut self) -> Option<RawStream> {
+        if self.0.stream.data.is_null() {
+            return None;
+        }
+        Some(RawStream(std::mem::replace(&mut self.0.stream, ChassisStream::NONE)))
+    }
+}
+
+impl Drop for RawOutcome {
+    #[inline]
+    fn drop(&mut self) {
+        release(&self.0.json);
+        release(&self.0.raw);
+        drop(self.take_stream());
     }
 }
 
 /// Bytes that were handed over.
 pub(crate) struct Owned(OwnedBytes);
 
-impl Owned {
-    pub(crate) fn as_slice(&self) -> &[u8] {
-        // SAFETY: ours until released, and unchanged since they were handed over.
-        unsafe { slice(self.0.ptr, self.0.len) }
-    }
-}
-
 impl AsRef<[u8]> for Owned {
     fn as_ref(&self) -> &[u8] {
-        self.as_slice()
+        as_slice(&self.0)
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        if let Some(release) = self.0.release {
-            // SAFETY: released once, here.
-            unsafe { release(self.0.ptr, self.0.len, self.0.owner) };
-        }
+        release(&self.0);
+    }
+}
+
+fn as_slice(bytes: &OwnedBytes) -> &[u8] {
+    // SAFETY: ours until released, and unchanged since they were handed over.
+    unsafe { slice(bytes.ptr, bytes.len) }
+}
+
+/// Called once, when what holds the bytes is dropped.
+#[inline]
+fn release(bytes: &OwnedBytes) {
+    if let Some(release) = bytes.release {
+        // SAFETY: released once, as said above.
+        unsafe { release(bytes.ptr, bytes.len, bytes.owner) };
     }
 }
 
 type PollFn = unsafe extern "C" fn(*mut c_void, *const ChassisWaker, *mut ChassisOutcome) -> u32;
 
-#[inline]
-fn poll_with(poll: PollFn, data: *mut c_void, cx: &mut Context<'_>) -> (u32, MaybeUninit<ChassisOutcome>) {
+/// # Safety
+/// `poll` was made with `data`, which nobody else uses now.
+#[inline(always)]
+unsafe fn poll_with(poll: PollFn, data: *mut c_void, cx: &mut Context<'_>) -> (u32, MaybeUninit<RawOutcome>) {
     let waker = LentWaker::new(cx.waker());
-    let mut out = MaybeUninit::uninit();
-    // SAFETY: waker and out live for this call; the maker of `data` gave `poll` with it, and we alone hold it.
-    let answer = unsafe { poll(data, waker.as_ptr(), out.as_mut_ptr()) };
+    let mut out = MaybeUninit::<RawOutcome>::uninit();
+    // SAFETY: waker and `out` live for this call, RawOutcome is transparent, and the caller vouches for the rest.
+    let answer = unsafe { poll(data, waker.as_ptr(), out.as_mut_ptr().cast()) };
     (answer, out)
 }
 

@@ -38,7 +38,7 @@ pub fn create(
             let live = Some(Live { plugin: Arc::clone(plugin), handle, host });
             Ok(Instance { inner: Arc::new(Inner { live, state, on_poison: OnceLock::new() }) })
         }
-        Err(outcome) if outcome.code == 0 => {
+        Err(outcome) if outcome.code() == 0 => {
             Err(CallError::plugin_defect("`create` answered null without an error"))
         }
         Err(outcome) => Err(CallError::from_outcome(&outcome)),
@@ -47,6 +47,7 @@ pub fn create(
 
 impl Instance {
     /// Begins a call, with the first poll of what this returns.
+    #[inline]
     pub fn call(&self, call: Call) -> CallFuture {
         CallFuture::new(Arc::clone(&self.inner), call)
     }
@@ -67,7 +68,7 @@ impl Instance {
         }
         let Some(mut future) = self.inner.table().close(self.inner.handle()) else { return Ok(()) };
         let outcome = poll_fn(|cx| future.poll(cx)).await?;
-        if outcome.code == 0 { Ok(()) } else { Err(self.inner.failed(&outcome)) }
+        if outcome.code() == 0 { Ok(()) } else { Err(self.inner.failed(&outcome)) }
     }
 
     /// Whether a panic has spoilt it. It answers no call any more.
@@ -140,7 +141,15 @@ impl Inner {
     }
 
     /// Whether a call may begin.
-    pub(crate) fn admits(&self, operation: u32, upload: bool) -> Result<(), CallError> {
+    #[inline]
+    pub(crate) fn admits(&self, operation: u32, upload: bool) -> bool {
+        let takes_upload = self.plugin().takes_upload(operation);
+        self.state.load(Ordering::Relaxed) == OPEN && takes_upload.is_some_and(|takes| takes || !upload)
+    }
+
+    /// Why a call that is not admitted may not begin; there is one that may after all, made to test panics.
+    #[cold]
+    pub(crate) fn refuses(&self, operation: u32, upload: bool) -> Result<(), CallError> {
         match (self.state.load(Ordering::Relaxed), self.plugin().takes_upload(operation)) {
             (OPEN, Some(takes)) if takes || !upload => Ok(()),
             (OPEN, Some(_)) => Err(CallError::new(Code::InvalidArgument, "the operation takes no upload")),
@@ -158,7 +167,7 @@ impl Inner {
     #[cold]
     pub(crate) fn failed(&self, outcome: &RawOutcome) -> CallError {
         let error = CallError::from_outcome(outcome);
-        let poisoned = outcome.flags & FLAG_POISONED != 0;
+        let poisoned = outcome.flags() & FLAG_POISONED != 0;
         if poisoned
             && self.state.swap(POISONED, Ordering::Relaxed) == OPEN
             && let Some(hook) = self.on_poison.get()

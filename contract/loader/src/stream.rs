@@ -25,7 +25,7 @@ pub trait StreamObserver: Send + Sync {
 // Fields are dropped in this order: the plugin's stream, the memory that it borrows, the instance.
 struct Live {
     stream: RawStream,
-    _memory: Option<Pin<Box<CallMemory>>>,
+    _memory: Pin<Box<CallMemory>>,
     instance: Arc<Inner>,
     credits: u64,
     window: bool,
@@ -67,9 +67,13 @@ impl ItemStream {
         let Some(live) = &mut self.0 else { return Poll::Ready(None) };
         let item = match ready!(live.stream.poll_next(cx)) {
             None => None,
-            Some(Err(error)) => Some(Err(error)),
-            Some(Ok(outcome)) if outcome.code != 0 => Some(Err(live.instance.failed(&outcome))),
-            Some(Ok(outcome)) => Some(live.take_credit().map(|()| Reply::new(outcome))),
+            Some(Err(defect)) => Some(Err(defect.into())),
+            Some(Ok(outcome)) if outcome.code() != 0 => Some(Err(live.instance.failed(&outcome))),
+            Some(Ok(mut outcome)) => {
+                // An item has no stream of its own; one that came all the same goes before the memory that it may borrow.
+                drop(outcome.take_stream());
+                Some(live.take_credit().map(|()| Reply::new(outcome)))
+            }
         };
         match (&item, &mut live.observer) {
             (Some(Ok(item)), Some(observer)) => observer.item(item),
@@ -82,7 +86,7 @@ impl ItemStream {
         Poll::Ready(item)
     }
 
-    pub(crate) fn new(stream: RawStream, memory: Option<Pin<Box<CallMemory>>>, instance: Arc<Inner>) -> Self {
+    pub(crate) fn new(stream: RawStream, memory: Pin<Box<CallMemory>>, instance: Arc<Inner>) -> Self {
         Self(Some(Box::new(Live {
             stream,
             _memory: memory,

@@ -46,6 +46,7 @@ impl Supervised {
     }
 
     /// Begins a call on the instance of now.
+    #[inline]
     pub fn call(&self, call: Call) -> CallFuture {
         match &**self.shared.current.load() {
             State::Up(instance) => instance.call(call),

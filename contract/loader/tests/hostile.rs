@@ -30,8 +30,8 @@ async fn broken_rules_are_the_plugins_errors() {
     let instance = support::instance(&plugin);
     assert!(answer(&instance, "health", json!({})).await.is_ok());
     for (operation, said) in [
-        ("no_poll", "a future without `poll`"),
-        ("odd_poll", "`poll` answered 7"),
+        ("no_poll", "cannot be polled"),
+        ("odd_poll", "a poll answered 7"),
         ("sudden_stream", "whose manifest entry has no `item`"),
     ] {
         let error = error(&instance, operation).await;
