@@ -136,10 +136,10 @@ macro_rules! __register {
         $spec.raw_output = true;
         $operations.__add($spec, |env| {
             let at = env.at();
-            $crate::__private::begin_bytes(
-                at,
-                async move { <$P as $Trait>::$op(env.plugin(), env.call()).await },
-            )
+            $crate::__private::begin_bytes(at, async move {
+                env.no_input()?;
+                <$P as $Trait>::$op(env.plugin(), env.call()).await
+            })
         });
     };
     ($operations:ident, $spec:ident, $P:ident, $Trait:ident, stream $op:ident($Input:ty) -> $Item:ty) => {
