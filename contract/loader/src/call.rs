@@ -1,7 +1,7 @@
 //! One call, and what it answers.
 
 use crate::error::CallError;
-use crate::ffi::{CallMemory, Defect, Owned, RawFuture, RawOutcome};
+use crate::ffi::{CallMemory, Owned, RawFuture, RawOutcome};
 use crate::instance::Inner;
 use crate::{ItemStream, Upload};
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use chassis_abi::Code;
 use pin_project_lite::pin_project;
 use std::fmt;
 use std::future::Future;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -132,21 +133,33 @@ impl Future for CallFuture {
         let Target::Instance(instance) = &*this.target else {
             return Poll::Ready(Err(not_begun(this.target)));
         };
-        let future = match this.future {
-            Some(future) => future,
+        let mut out = MaybeUninit::uninit();
+        let polled = match this.future {
+            Some(future) => future.poll_into(cx, &mut out),
             None => match begin(instance, this.memory, this.boxed) {
-                Ok(future) => this.future.insert(future),
+                Ok(mut future) => {
+                    let polled = future.poll_into(cx, &mut out);
+                    // One that is ready at once is never put away.
+                    if polled.is_pending() {
+                        *this.future = Some(future);
+                    }
+                    polled
+                }
                 Err(error) => {
                     *this.target = Target::Done;
                     return Poll::Ready(Err(error));
                 }
             },
         };
-        let outcome = ready!(future.poll(cx));
+        let polled = ready!(polled);
         // The plugin's future goes first: its memory may now go with a stream.
         *this.future = None;
         let Target::Instance(instance) = std::mem::replace(this.target, Target::Done) else { unreachable!() };
-        Poll::Ready(finish(instance, this.boxed, outcome))
+        Poll::Ready(match polled {
+            // SAFETY: the outcome is written, as `poll_into` says.
+            Ok(()) => finish(instance, this.boxed, unsafe { out.assume_init() }),
+            Err(defect) => Err(defect.into()),
+        })
     }
 }
 
@@ -174,9 +187,8 @@ fn begin<'a>(
 fn finish(
     instance: Arc<Inner>,
     memory: &mut Option<Pin<Box<CallMemory>>>,
-    outcome: Result<RawOutcome, Defect>,
+    mut outcome: RawOutcome,
 ) -> Result<Reply, CallError> {
-    let mut outcome = outcome?;
     if outcome.code() != 0 {
         return Err(instance.failed(&outcome));
     }

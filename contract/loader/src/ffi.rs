@@ -171,17 +171,27 @@ impl RawFuture {
         Self(future)
     }
 
-    /// Polls. After `Ready` it is only dropped.
+    /// Polls. After `Ready` it is only dropped; `out` is written if that is `Ok`.
     #[inline]
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<RawOutcome, Defect>> {
+    pub(crate) fn poll_into(
+        &mut self,
+        cx: &mut Context<'_>,
+        out: &mut MaybeUninit<RawOutcome>,
+    ) -> Poll<Result<(), Defect>> {
         let Some(poll) = self.0.poll else { return Poll::Ready(Err(Defect::NoPoll)) };
         // SAFETY: made with `data`, and held by us alone.
-        match unsafe { poll_with(poll, self.0.data, cx) } {
-            (PENDING, _) => Poll::Pending,
-            // SAFETY: READY means that the outcome is written.
-            (READY, out) => Poll::Ready(Ok(unsafe { out.assume_init() })),
-            (other, _) => Poll::Ready(Err(Defect::Answer(other))),
+        match unsafe { poll_with(poll, self.0.data, cx, out) } {
+            PENDING => Poll::Pending,
+            READY => Poll::Ready(Ok(())),
+            other => Poll::Ready(Err(Defect::Answer(other))),
         }
+    }
+
+    /// Polls, where an outcome may be moved about.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<RawOutcome, Defect>> {
+        let mut out = MaybeUninit::uninit();
+        // SAFETY: it is written, as `poll_into` says.
+        self.poll_into(cx, &mut out).map_ok(|()| unsafe { out.assume_init() })
     }
 }
 
@@ -201,13 +211,14 @@ impl RawStream {
     /// Polls for an item; `None` is the end. After the end, or an outcome with a code, it is only dropped.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<RawOutcome, Defect>>> {
         let Some(poll) = self.0.poll_next else { return Poll::Ready(Some(Err(Defect::NoPoll))) };
+        let mut out = MaybeUninit::uninit();
         // SAFETY: made with `data`, and held by us alone.
-        match unsafe { poll_with(poll, self.0.data, cx) } {
-            (PENDING, _) => Poll::Pending,
+        match unsafe { poll_with(poll, self.0.data, cx, &mut out) } {
+            PENDING => Poll::Pending,
             // SAFETY: READY means that the outcome is written.
-            (READY, out) => Poll::Ready(Some(Ok(unsafe { out.assume_init() }))),
-            (END, _) => Poll::Ready(None),
-            (other, _) => Poll::Ready(Some(Err(Defect::Answer(other)))),
+            READY => Poll::Ready(Some(Ok(unsafe { out.assume_init() }))),
+            END => Poll::Ready(None),
+            other => Poll::Ready(Some(Err(Defect::Answer(other)))),
         }
     }
 
@@ -314,12 +325,15 @@ type PollFn = unsafe extern "C" fn(*mut c_void, *const ChassisWaker, *mut Chassi
 /// # Safety
 /// `poll` was made with `data`, which nobody else uses now.
 #[inline(always)]
-unsafe fn poll_with(poll: PollFn, data: *mut c_void, cx: &mut Context<'_>) -> (u32, MaybeUninit<RawOutcome>) {
+unsafe fn poll_with(
+    poll: PollFn,
+    data: *mut c_void,
+    cx: &mut Context<'_>,
+    out: &mut MaybeUninit<RawOutcome>,
+) -> u32 {
     let waker = LentWaker::new(cx.waker());
-    let mut out = MaybeUninit::<RawOutcome>::uninit();
     // SAFETY: waker and `out` live for this call, RawOutcome is transparent, and the caller vouches for the rest.
-    let answer = unsafe { poll(data, waker.as_ptr(), out.as_mut_ptr().cast()) };
-    (answer, out)
+    unsafe { poll(data, waker.as_ptr(), out.as_mut_ptr().cast()) }
 }
 
 // `Table::read` looks at the size before it knows how long the table is.
