@@ -14,6 +14,7 @@ use crate::error::CallFailure;
 use crate::request::Context;
 use chassis_abi::manifest::{Effect, Operation};
 use std::future::Future;
+use std::time::Duration;
 use tokio::time::Instant;
 use wait::Wait;
 
@@ -43,11 +44,16 @@ impl Stack {
         }
     }
 
-    /// Sends a call through. `send` is given the time by which it must have answered, to be told to the plugin.
+    /// What a caller asks to wait for, which is no slowness.
+    pub fn wait(&self, input: &[u8]) -> Duration {
+        self.wait.map(|wait| wait.of_input(input)).unwrap_or_default()
+    }
+
+    /// Sends a call through; its limits are longer by `wait`. `send` is given the time by which it must have answered, to be told to the plugin.
     pub async fn run<T, F>(
         &self,
         context: &Context,
-        input: &[u8],
+        wait: Duration,
         send: impl FnOnce(Option<Instant>) -> F,
     ) -> Result<T, CallFailure>
     where
@@ -56,8 +62,6 @@ impl Stack {
         // A slow backend must not take the whole host with it.
         let _permit = self.instance.enter()?;
         let _permit_of_operation = self.operation.as_ref().map(Bulkhead::enter).transpose()?;
-        // What a caller asked to wait for is not slowness.
-        let wait = self.wait.as_ref().map(|wait| wait.of_input(input)).unwrap_or_default();
         // Nobody waits for ever, whatever happens further in.
         let deadline = self.deadline.of(context, wait)?;
         // One try may not use up the time of the others.

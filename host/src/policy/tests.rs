@@ -5,7 +5,6 @@ use crate::config::units::Span;
 use chassis_abi::Code;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::time::{advance, sleep};
 
 fn operation(contract: Option<&str>, changes: &Value) -> Operation {
@@ -31,7 +30,7 @@ async fn cut_after(stack: &Stack, context: Context, input: &str) -> (Duration, C
         sleep(Duration::from_secs(86_400)).await;
         Ok(())
     };
-    let failure = stack.run(&context, input.as_bytes(), day).await.unwrap_err();
+    let failure = stack.run(&context, stack.wait(input.as_bytes()), day).await.unwrap_err();
     (begun.elapsed(), failure)
 }
 
@@ -64,7 +63,9 @@ async fn a_read_that_is_cut_has_not_been_applied() {
 
 #[tokio::test(start_paused = true)]
 async fn the_earliest_of_three_limits_holds() {
-    for (total, attempt, caller) in [(300, 200, 100), (100, 200, 300), (200, 100, 300), (50, 50, 50), (9, 400, 8)] {
+    for (total, attempt, caller) in
+        [(300, 200, 100), (100, 200, 300), (200, 100, 300), (50, 50, 50), (9, 400, 8)]
+    {
         let settings = PolicySettings {
             deadline: Some(Span::millis(total)),
             attempt_timeout: Some(Span::millis(attempt)),
@@ -92,7 +93,7 @@ async fn a_deadline_that_has_passed_refuses_before_anything_is_sent() {
     let stack = stack(&PolicySettings::default(), None, &json!({}));
     let context = Context::default().within(Duration::from_millis(5));
     advance(Duration::from_millis(5)).await;
-    let sent = stack.run(&context, b"", |_| async { Ok(()) }).await.unwrap_err();
+    let sent = stack.run(&context, Duration::ZERO, |_| async { Ok(()) }).await.unwrap_err();
     assert_eq!((sent.code(), sent.refused_by), (Code::DeadlineExceeded, Some("deadline")));
     assert!(!sent.error.maybe_applied);
 }
@@ -113,7 +114,7 @@ async fn a_plugin_is_told_its_time_unless_a_stream_follows() {
     let now = Instant::now();
     let told = async |changes: Value| {
         let stack = stack(&PolicySettings::default(), Some("cache"), &changes);
-        stack.run(&Context::default(), b"", async |told| Ok(told)).await.unwrap()
+        stack.run(&Context::default(), Duration::ZERO, async |told| Ok(told)).await.unwrap()
     };
     assert_eq!(told(json!({})).await, Some(now + Duration::from_millis(250)));
     assert_eq!(told(json!({"item": {}})).await, None);
@@ -130,13 +131,13 @@ async fn the_bulkhead_refuses_one_more_at_once_and_gives_every_place_back() {
                 sleep(Duration::from_secs(1)).await;
                 Ok(())
             };
-            stack.run(&Context::default(), b"", day).await
+            stack.run(&Context::default(), Duration::ZERO, day).await
         })
     };
     let calls: Vec<_> = (0..25).map(|_| begin(stack.clone())).collect();
     tokio::task::yield_now().await;
     let before = Instant::now();
-    let refused = stack.run(&Context::default(), b"", async |_| Ok(())).await.unwrap_err();
+    let refused = stack.run(&Context::default(), Duration::ZERO, async |_| Ok(())).await.unwrap_err();
     assert_eq!(before.elapsed(), Duration::ZERO);
     assert_eq!((refused.code(), refused.refused_by), (Code::ResourceExhausted, Some("bulkhead")));
     assert!(refused.error.retryable && refused.error.retry_after.is_some() && !refused.error.maybe_applied);

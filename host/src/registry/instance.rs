@@ -9,7 +9,7 @@ use crate::policy::{Bulkhead, Stack};
 use crate::request::{Reply, Request};
 use crate::telemetry::{OperationTelemetry, Telemetry};
 use arc_swap::ArcSwap;
-use chassis_abi::manifest::{self, Manifest};
+use chassis_abi::manifest::{self, Manifest, TelemetryKind};
 use chassis_loader::{Call, Plugin, Supervised};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub struct Instance {
 struct Entry {
     telemetry: OperationTelemetry,
     policy: Stack,
+    /// Hands trace context on to a server.
+    propagates: bool,
 }
 
 /// An operation of an instance, looked up once.
@@ -72,12 +74,14 @@ impl Instance {
             telemetry: OperationTelemetry::new(telemetry, &manifest, operation, &name, &values)
                 .generation(plugin.generation()),
             policy: Stack::new(&config.policy, operation, &bulkhead),
+            propagates: operation.telemetry.kind != TelemetryKind::Database,
         };
         let entries = manifest.operations.iter().map(entry).collect();
         let pointed = |pointer: &String| values.pointer(pointer)?.as_str().map(PathBuf::from);
         let files = manifest.permissions.files.iter().filter_map(pointed).collect();
         let services = Services::new(&name, secrets.clone(), telemetry);
-        let boundary = Supervised::new(plugin, &name, values, Arc::new(services)).map_err(|error| scrubbed(error, &secrets))?;
+        let boundary = Supervised::new(plugin, &name, values, Arc::new(services))
+            .map_err(|error| scrubbed(error, &secrets))?;
         Ok(Self {
             names: Names::new(&manifest, config.contract.as_deref()),
             contract: config.contract.clone(),
@@ -161,16 +165,18 @@ impl Instance {
 
     /// The way of a call.
     async fn call(&self, index: u32, request: Request) -> Result<Reply, CallFailure> {
-        let Entry { telemetry, policy } = &self.entries[index as usize];
+        let Entry { telemetry, policy, propagates } = &self.entries[index as usize];
         let Request { json, raw, context, upload } = request;
         let span = telemetry.start(&context.trace, &json);
-        let input = json.clone();
+        let wait = policy.wait(&json);
+        // A database takes no trace context, so that an unrecorded one need not be written out.
+        let traceparent = (*propagates || span.context().is_sampled()).then(|| span.traceparent());
         let send = |deadline: Option<Instant>| {
             let call = self.boundary.call(Call {
                 operation: index,
                 json,
                 raw,
-                traceparent: Some(span.traceparent()),
+                traceparent,
                 tracestate: span.tracestate(),
                 idempotency_key: context.idempotency_key.clone(),
                 tenant: context.tenant.clone(),
@@ -179,7 +185,7 @@ impl Instance {
             });
             async { call.await.map_err(|error| CallFailure::from(scrubbed(error, &self.secrets))) }
         };
-        let mut result = span.scope(policy.run(&context, &input, send)).await;
+        let mut result = span.scope(policy.run(&context, wait, send)).await;
         span.finish(&mut result);
         result
     }
@@ -221,7 +227,10 @@ impl OperationRef {
 
 impl std::fmt::Debug for Instance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Instance").field("name", &self.name).field("plugin", &self.manifest.name).finish_non_exhaustive()
+        f.debug_struct("Instance")
+            .field("name", &self.name)
+            .field("plugin", &self.manifest.name)
+            .finish_non_exhaustive()
     }
 }
 

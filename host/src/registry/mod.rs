@@ -85,7 +85,12 @@ impl Registry {
     }
 
     /// Calls an operation of an instance (or role).
-    pub async fn call(&self, instance: &str, operation: &str, request: Request) -> Result<Reply, CallFailure> {
+    pub async fn call(
+        &self,
+        instance: &str,
+        operation: &str,
+        request: Request,
+    ) -> Result<Reply, CallFailure> {
         self.operation(instance, operation)?.call(request).await
     }
 
@@ -122,7 +127,9 @@ impl Registry {
             closes.spawn(async move {
                 match tokio::time::timeout(limit, instance.close()).await {
                     Ok(Ok(())) => tracing::debug!(instance = instance.name(), "instance closed"),
-                    Ok(Err(error)) => tracing::warn!(instance = instance.name(), %error, "instance closed badly"),
+                    Ok(Err(error)) => {
+                        tracing::warn!(instance = instance.name(), %error, "instance closed badly")
+                    }
                     Err(_) => tracing::warn!(instance = instance.name(), "instance did not close in time"),
                 }
             });

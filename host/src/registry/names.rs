@@ -49,7 +49,9 @@ impl Names {
         }
         for (index, operation) in (0..).zip(&manifest.operations) {
             match (by_name.get(operation.name.as_str()), operation.contract.as_deref()) {
-                (Some(Meaning::One(only)), _) if *only == index => shown.push((operation.name.as_str().into(), index)),
+                (Some(Meaning::One(only)), _) if *only == index => {
+                    shown.push((operation.name.as_str().into(), index))
+                }
                 (Some(Meaning::Several(all)), Some(of)) if all.contains(&index) => {
                     shown.push((format!("{of}.{}", operation.name).into(), index));
                 }
@@ -65,7 +67,10 @@ impl Names {
             Some(Meaning::One(index)) => Ok(*index),
             Some(Meaning::Several(all)) => {
                 let choices = self.shown.iter().filter(|(_, index)| all.contains(index));
-                Err(NoOperation::Ambiguous(name.to_owned(), choices.map(|(name, _)| name.to_string()).collect()))
+                Err(NoOperation::Ambiguous(
+                    name.to_owned(),
+                    choices.map(|(name, _)| name.to_string()).collect(),
+                ))
             }
             None => {
                 let advice = did_you_mean(name, self.shown.iter().map(|(name, _)| &**name));
@@ -86,7 +91,10 @@ impl NoOperation {
         match self {
             NoOperation::Unknown(name, advice) => {
                 let advice = advice.map(|advice| format!("; {advice}")).unwrap_or_default();
-                CallFailure::new(Code::Unimplemented, format!("the instance `{instance}` has no operation `{name}`{advice}"))
+                CallFailure::new(
+                    Code::Unimplemented,
+                    format!("the instance `{instance}` has no operation `{name}`{advice}"),
+                )
             }
             NoOperation::Ambiguous(name, choices) => CallFailure::new(
                 Code::InvalidArgument,

@@ -127,7 +127,8 @@ impl Plugins {
     }
 
     fn refuse(&mut self, refusal: &Refusal) {
-        let (path, kind, message) = (refusal.path().to_owned(), refusal.kind().to_string(), refusal.to_string());
+        let (path, kind, message) =
+            (refusal.path().to_owned(), refusal.kind().to_string(), refusal.to_string());
         tracing::warn!(path = %path.display(), kind, message, "plugin refused");
         self.refused.push(Refused { path, kind, message });
     }

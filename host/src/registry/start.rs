@@ -27,7 +27,13 @@ pub(super) async fn start(
         let (manifest, generation) = (plugin.manifest(), plugin.generation());
         let (abi, took) = (available.inspected.abi, available.took);
         telemetry.metrics().plugin_info(name, &manifest.version, abi, generation, "none").set(1.0);
-        tracing::info!(plugin = name, version = manifest.version, build = plugin.build_id(), ms = ms(took), "plugin loaded");
+        tracing::info!(
+            plugin = name,
+            version = manifest.version,
+            build = plugin.build_id(),
+            ms = ms(took),
+            "plugin loaded"
+        );
     }
     let loaded_in = begun.elapsed();
     tracing::info!(
@@ -51,7 +57,8 @@ pub(super) async fn start(
             problems.0.push(problem.at(&instance.origin).field(format!("instances.{name}.config")));
             continue;
         }
-        let (name, instance, secrets, telemetry) = (name.clone(), instance.clone(), secrets.clone(), telemetry.clone());
+        let (name, instance, secrets, telemetry) =
+            (name.clone(), instance.clone(), secrets.clone(), telemetry.clone());
         makes.spawn_blocking(move || {
             let begun = Instant::now();
             let made = Instance::create(&name, plugin, &instance, values, secrets, &telemetry);
@@ -69,7 +76,8 @@ pub(super) async fn start(
         }
     }
     problems.into_result()?;
-    let roles = config.roles.iter().filter_map(|(role, name)| Some((role.clone(), instances.get(name)?.clone())));
+    let roles =
+        config.roles.iter().filter_map(|(role, name)| Some((role.clone(), instances.get(name)?.clone())));
     let roles = roles.collect();
     Ok(Registry { plugins, instances, roles, health: config.health.clone(), loaded_in })
 }

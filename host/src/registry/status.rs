@@ -149,7 +149,10 @@ impl Instance {
 
     async fn ask(&self, timeout: Duration) -> Result<(Health, Duration), CallError> {
         let Some((index, _)) = self.manifest().operation("health") else {
-            return self.boundary().down().map_or(Ok((Health { server_version: None, pool: None }, Duration::ZERO)), Err);
+            return self
+                .boundary()
+                .down()
+                .map_or(Ok((Health { server_version: None, pool: None }, Duration::ZERO)), Err);
         };
         let begun = Instant::now();
         let call = tokio::time::timeout(timeout, self.boundary().call(Call::new(index, "{}"))).await;
@@ -165,18 +168,33 @@ impl Instance {
         reply.stream = None;
         let took = begun.elapsed();
         let health = serde_json::from_slice(reply.json());
-        health.map(|health| (health, took)).map_err(|_| CallError::new(Code::Internal, "the answer to `health` cannot be read"))
+        health
+            .map(|health| (health, took))
+            .map_err(|_| CallError::new(Code::Internal, "the answer to `health` cannot be read"))
     }
 
     fn tell(&self, status: &Status) {
         let (instance, state) = (self.name(), status.state.as_str());
         match (status.state, &status.last_error) {
             (State::Ok, _) => {
-                tracing::info!(instance, state, version = status.version, latency_ms = status.latency_ms, "instance is well");
+                tracing::info!(
+                    instance,
+                    state,
+                    version = status.version,
+                    latency_ms = status.latency_ms,
+                    "instance is well"
+                );
             }
             (_, Some(error)) => {
                 let cause = error.causes.first();
-                tracing::warn!(instance, state, code = error.code, error = error.message, cause, "instance is not well");
+                tracing::warn!(
+                    instance,
+                    state,
+                    code = error.code,
+                    error = error.message,
+                    cause,
+                    "instance is not well"
+                );
             }
             _ => {}
         }
@@ -185,9 +203,11 @@ impl Instance {
 
 fn state_of(code: Code) -> State {
     match code {
-        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Cancelled | Code::Aborted => {
-            State::Unavailable
-        }
+        Code::Unavailable
+        | Code::DeadlineExceeded
+        | Code::ResourceExhausted
+        | Code::Cancelled
+        | Code::Aborted => State::Unavailable,
         _ => State::Failed,
     }
 }
