@@ -20,6 +20,7 @@ pub const CASES: &[Case] = cases! {
     "delete says whether the key was there" => delete,
     "a batch answers in order, and a bad item fails alone" => batch,
     "a time to live of 0 is refused" => no_time_to_live,
+    "a write that was sent and not answered is maybe_applied, a read is not" => lost_answer,
 };
 
 async fn set(bench: &Bench, key: &str, value: Value) -> Outcome {
@@ -196,4 +197,28 @@ async fn no_time_to_live(bench: &Bench) -> Outcome {
         expect_eq("the field", &error.field.as_deref(), &Some("ttl_ms"))?;
     }
     expect_value(bench, &key, Value::Null).await
+}
+
+/// There is nothing to lose where the plugin needs no server.
+async fn lost_answer(bench: &Bench) -> Outcome {
+    let Some(proxy) = bench.server().proxy() else { return Ok(()) };
+    let key = bench.unique("lost");
+    bench.call("health", json!({})).await?;
+    proxy.freeze().await;
+    let cut = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        proxy.cut().await;
+    };
+    let write = bench.call("increment", json!({ "key": key }));
+    let (written, read, ()) = tokio::join!(write, bench.call("get", json!({ "key": key })), cut);
+    for (what, result, maybe_applied) in [("a write", written, true), ("a read", read, false)] {
+        let error = expect_code(result, Code::Unavailable)?;
+        expect_eq(what, &(error.retryable, error.maybe_applied), &(true, maybe_applied))?;
+    }
+    // Nothing can have been sent now.
+    let error = expect_code(bench.call("increment", json!({ "key": key })).await, Code::Unavailable)?;
+    expect_eq("a write without a connection", &error.maybe_applied, &false)?;
+    proxy.heal().await;
+    let works = || async { Ok(bench.call("get", json!({ "key": key })).await.map(drop)?) };
+    bench.eventually(Duration::from_secs(10), works).await
 }

@@ -1,6 +1,6 @@
 //! The conformance suite, against the real broker.
 
-use chassis_testkit::{ServerSource, Subject, queue};
+use chassis_testkit::{Bench, Case, Outcome, ServerSource, Subject, cases, expect_eq, queue};
 use serde_json::json;
 
 #[test]
@@ -18,6 +18,40 @@ fn conformance() {
         wrong_config: (json!({ "url": 7 }), "url"),
         canary: Some(|server| (json!({ "url": server.url_with_password("canary-5e1") }), "canary-5e1")),
         slow: None,
-        cases: &[queue::CASES],
+        cases: &[queue::CASES, OWN],
     });
+}
+
+const OWN: &[Case] = cases! {
+    "health tells the broker's own version" => version,
+    "an exchange that is not there, or leads nowhere, harms no other message" => exchanges,
+};
+
+async fn version(bench: &Bench) -> Outcome {
+    let health = bench.call("health", json!({})).await?;
+    let version = health["server_version"].as_str().unwrap_or_default();
+    expect_eq("begins with a digit", &version.starts_with(|first: char| first.is_ascii_digit()), &true)
+}
+
+async fn exchanges(bench: &Bench) -> Outcome {
+    let queue = bench.unique("chassis_test");
+    bench.call("declare", json!({ "queue": queue })).await?;
+    let missing = bench.unique("chassis_missing");
+    let items = json!([
+        { "queue": queue, "body": 1, "message_id": "id-1" },
+        { "queue": queue, "body": 2, "exchange": missing },
+        { "queue": queue, "body": 3, "exchange": "amq.topic" },
+        { "queue": queue, "body": 4, "message_id": "id-4" },
+    ]);
+    let output = bench.call("publish_many", json!({ "items": items })).await?;
+    for (at, id) in [(0, "id-1"), (3, "id-4")] {
+        expect_eq("an item", &output["items"][at], &json!({ "ok": { "message_id": id } }))?;
+    }
+    for at in [1, 2] {
+        let error = &output["items"][at]["error"];
+        let got = (&error["code"], &error["maybe_applied"]);
+        expect_eq("a bad item", &got, &(&json!("not_found"), &json!(false)))?;
+    }
+    let output = bench.call("delete", json!({ "queue": queue })).await?;
+    expect_eq("messages", &output, &json!({ "purged": 2 }))
 }

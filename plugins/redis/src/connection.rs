@@ -22,69 +22,80 @@ const BUFFER: usize = 1024;
 
 /// Starts a task that connects, and connects again whenever the connection is lost.
 pub fn keep(config: &Config, context: Context) -> Result<Connection, Error> {
-    let (state, seen) = watch::channel(State::Connecting);
-    let doubt = Arc::new(Notify::new());
+    let (state, doubt) = (Arc::new(watch::Sender::new(State::Connecting)), Arc::new(Notify::new()));
     let patience = Duration::from_millis(config.connect_timeout_ms);
     let keeper =
         Keeper { client: config.client()?, patience, context: context.clone(), doubt: doubt.clone() };
-    context.spawn(async move { keeper.run(state).await });
-    Ok(Connection { state: seen, doubt })
+    let told = state.clone();
+    context.spawn(async move { keeper.run(&told).await });
+    Ok(Connection { state, doubt })
 }
 
 /// The connection as calls see it.
 pub struct Connection {
-    state: watch::Receiver<State>,
+    state: Arc<watch::Sender<State>>,
     doubt: Arc<Notify>,
 }
 
 enum State {
     Connecting,
-    Up(MultiplexedConnection),
+    /// The connections are numbered.
+    Up(MultiplexedConnection, u64),
     Down(Error),
-}
-
-impl State {
-    fn known(&self) -> Option<Result<MultiplexedConnection, Error>> {
-        match self {
-            Self::Connecting => None,
-            Self::Up(connection) => Some(Ok(connection.clone())),
-            Self::Down(error) => Some(Err(error.clone())),
-        }
-    }
 }
 
 impl Connection {
     /// The connection, or why there is none. Waits while an attempt is under way that did not fail before.
-    pub async fn get(&self) -> Result<MultiplexedConnection, Error> {
-        if let Some(known) = self.state.borrow().known() {
+    pub async fn get(&self) -> Result<(MultiplexedConnection, Waiting<'_>), Error> {
+        if let Some(known) = self.known(&self.state.borrow()) {
             return known;
         }
-        let mut state = self.state.clone();
-        let known = state.wait_for(|state| !matches!(state, State::Connecting)).await.ok();
-        known
-            .and_then(|state| state.known())
-            .unwrap_or_else(|| Err(Error::unavailable("the instance is closed")))
+        let mut state = self.state.subscribe();
+        let state = state.wait_for(|state| !matches!(state, State::Connecting)).await.ok();
+        let known = state.and_then(|state| self.known(&state));
+        known.unwrap_or_else(|| Err(Error::unavailable("the instance is closed")))
     }
 
-    /// To be held while a call waits for its answer: a call that gets none raises doubt about the connection.
-    pub fn waiting(&self) -> Waiting<'_> {
-        Waiting(&self.doubt)
+    fn known(&self, state: &State) -> Option<Result<(MultiplexedConnection, Waiting<'_>), Error>> {
+        match state {
+            State::Connecting => None,
+            State::Up(connection, number) => {
+                Some(Ok((connection.clone(), Waiting { connection: self, number: *number })))
+            }
+            State::Down(error) => Some(Err(error.clone())),
+        }
     }
 }
 
-/// A call without an answer yet.
-pub struct Waiting<'a>(&'a Notify);
+/// A call that waits for its answer. Dropped without one, it raises doubt about the connection.
+pub struct Waiting<'a> {
+    connection: &'a Connection,
+    number: u64,
+}
 
 impl Waiting<'_> {
-    /// The answer came.
-    pub fn answered(self) {
-        std::mem::forget(self);
+    /// Looks at the answer: after the first sign that the connection is lost, no call uses it any more.
+    pub fn answered<T>(self, answer: RedisResult<T>) -> RedisResult<T> {
+        match &answer {
+            Ok(_) => std::mem::forget(self),
+            Err(error) if error.is_unrecoverable_error() => {
+                self.connection.state.send_if_modified(|state| match state {
+                    State::Up(_, number) if *number == self.number => {
+                        *state = State::Connecting;
+                        true
+                    }
+                    _ => false,
+                });
+            }
+            Err(_) => {}
+        }
+        answer
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.notify_one();
+        self.connection.doubt.notify_one();
     }
 }
 
@@ -99,14 +110,14 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(self, state: watch::Sender<State>) {
-        let mut wait = FIRST_WAIT;
+    async fn run(self, state: &watch::Sender<State>) {
+        let (mut number, mut wait) = (0, FIRST_WAIT);
         loop {
             match self.connect().await {
                 Ok((connection, lost)) => {
-                    wait = FIRST_WAIT;
+                    (number, wait) = (number + 1, FIRST_WAIT);
                     self.context.log(Level::Info, "connected to redis", []);
-                    state.send_replace(State::Up(connection.clone()));
+                    state.send_replace(State::Up(connection.clone(), number));
                     self.hold(connection, lost).await;
                     self.context.log(Level::Warn, "lost the connection to redis", []);
                     state.send_replace(State::Connecting);

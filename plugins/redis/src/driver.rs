@@ -39,12 +39,9 @@ impl Plugin for Redis {
 impl Redis {
     /// Sends a command and waits for its answer.
     pub(crate) async fn query(&self, command: &Cmd, effect: Effect) -> Result<Value, Error> {
-        let mut connection = self.connection.get().await?;
-        let waiting = self.connection.waiting();
-        let answer =
-            connection.send_packed_command(command).await.map_err(|error| error::of(&error, effect))?;
-        waiting.answered();
-        answer.extract_error().map_err(|error| error::of(&error, effect))
+        let (mut connection, waiting) = self.connection.get().await?;
+        let answer = waiting.answered(connection.send_packed_command(command).await);
+        answer.and_then(Value::extract_error).map_err(|error| error::of(&error, effect))
     }
 
     /// Sends commands at once and waits for all answers. One that the server refuses is a [`Value::ServerError`] among them.
@@ -52,11 +49,8 @@ impl Redis {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
-        let mut connection = self.connection.get().await?;
-        let waiting = self.connection.waiting();
+        let (mut connection, waiting) = self.connection.get().await?;
         let answers = connection.send_packed_commands(commands, 0, commands.len()).await;
-        let answers = answers.map_err(|error| error::of(&error, effect))?;
-        waiting.answered();
-        Ok(answers)
+        waiting.answered(answers).map_err(|error| error::of(&error, effect))
     }
 }
