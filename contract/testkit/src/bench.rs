@@ -63,13 +63,14 @@ impl Bench {
         &self.instance
     }
 
-    /// Position of an operation, of the subject's contract or of the plugin's own.
+    /// Position of an operation, of the subject's contract or of the plugin's own; `contract.name` is one of another contract.
     ///
     /// # Errors
     /// There is none of this name.
     pub fn operation(&self, name: &str) -> Result<u32, CallError> {
         let operations = &self.plugin.manifest().operations;
-        let fits = |contract: Option<&str>| contract.is_none() || contract == Some(self.subject.contract);
+        let (wanted, name) = name.split_once('.').unwrap_or((self.subject.contract, name));
+        let fits = |contract: Option<&str>| contract.is_none() || contract == Some(wanted);
         let at = operations
             .iter()
             .position(|operation| operation.name == name && fits(operation.contract.as_deref()));

@@ -14,7 +14,7 @@ use chassis_guest::contracts::queue::{
     Receive, Received, Retract, Retracted, Settled,
 };
 use chassis_guest::contracts::{Batch, BatchOutput};
-use chassis_guest::tokio::time::{Instant, timeout};
+use chassis_guest::tokio::time::{Instant, sleep, timeout};
 use chassis_guest::{Call, Code, Error, Items};
 use messages::{check_queue, claim, dead, publish, released};
 use std::time::Duration;
@@ -78,19 +78,18 @@ impl Queue for Embedded {
     }
 
     async fn consume(&self, _: Call<'_>, input: Consume, mut items: Items<Message>) -> Result<(), Error> {
-        check_queue(&mut self.store.read(Part::Queue).await?, &input.queue).await?;
         let consumer = self.consumers.join(&input.queue, input.prefetch.max(1));
         let mut news = self.consumers.news();
         loop {
             // Taken only when it can be passed on: what lies here is seen by no other consumer.
             items.ready().await;
             news.borrow_and_update();
-            match consumer.next(&self.store).await? {
-                Some(message) => items.send(&message).await?,
-                None => {
-                    // Its own process tells of news; another one's messages are found by looking.
-                    let _ = timeout(self.poll(), news.changed()).await;
-                }
+            match consumer.next().await {
+                Ok(Some(message)) => items.send(&message).await?,
+                // Its own process tells of news; another one's messages are found by looking, and so is a file that is back.
+                Ok(None) => drop(timeout(self.poll(), news.changed()).await),
+                Err(error) if error.code() == Code::Unavailable => sleep(self.poll()).await,
+                Err(error) => return Err(error),
             }
         }
     }

@@ -44,6 +44,13 @@ pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether a prepared statement's plan is out of date, which the server says before it does anything.
+pub(crate) fn is_stale(error: &sqlx::Error) -> bool {
+    let stale =
+        |cause: &PgDatabaseError| cause.code() == "0A000" && cause.message().starts_with("cached plan");
+    error.as_database_error().and_then(|cause| cause.try_downcast_ref()).is_some_and(stale)
+}
+
 /// Whether one item of a batch may be at fault, so that the others deserve another try.
 pub(crate) fn is_of_an_item(error: &Error, status: Option<&str>) -> bool {
     let class = status.and_then(|status| status.get(..2)).unwrap_or_default();
@@ -56,7 +63,8 @@ fn of_server(cause: &PgDatabaseError) -> Error {
     if let Some(PgErrorPosition::Original(at)) = cause.position() {
         message.push_str(&format!(" at character {at}"));
     }
-    let mut error = Error::new(code(status), message).status(status);
+    let code = if is_stale_plan(cause) { Code::Aborted } else { code(status) };
+    let mut error = Error::new(code, message).status(status);
     for more in [cause.detail(), cause.hint()].into_iter().flatten() {
         error = error.caused_by(&More(more.to_owned()));
     }

@@ -8,7 +8,7 @@ use chassis_guest::{Code, Context, Error, Level, Pool as Usage};
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgQueryResult, PgRow};
-use sqlx::{ConnectOptions, Connection, Either, Executor, PgConnection, Row};
+use sqlx::{ConnectOptions, Connection, Either, Execute, Executor, PgConnection, Row};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -173,9 +173,18 @@ impl Pool {
 
 impl Db {
     /// Runs a statement to its end.
-    pub(crate) async fn run(&mut self, query: Query<'_>) -> sqlx::Result<Done> {
+    pub(crate) async fn run(&mut self, mut query: Query<'_>) -> sqlx::Result<Done> {
+        let values = query.take_arguments().map_err(sqlx::Error::Encode)?.unwrap_or_default();
+        let sql = query.sql();
         self.busy = true;
-        let result = self.gather(query).await;
+        let mut result = self.gather(sqlx::query_with(sql.clone(), values.clone())).await;
+        if result.as_ref().err().is_some_and(error::is_stale) && !self.in_transaction {
+            // The table has other columns by now; nothing was done yet.
+            result = match self.connection()?.clear_cached_statements().await {
+                Ok(()) => self.gather(sqlx::query_with(sql, values)).await,
+                Err(gone) => Err(gone),
+            };
+        }
         self.settle(result)
     }
 
@@ -206,12 +215,12 @@ impl Db {
     /// Notes that the work is at its end, and how it ended.
     pub(crate) fn settle<T>(&mut self, result: sqlx::Result<T>) -> sqlx::Result<T> {
         self.busy = false;
-        if let Err(cause) = &result
-            && error::is_lost(cause)
-        {
-            self.lost = true;
-            // Whatever ended this connection has most likely ended those that wait as well.
-            self.pool.idle().clear();
+        if let Err(cause) = &result {
+            if error::is_lost(cause) {
+                // Whatever ended this connection has most likely ended those that wait as well.
+                self.pool.idle().clear();
+            }
+            self.lost |= error::is_lost(cause) || error::is_stale(cause);
         }
         result
     }

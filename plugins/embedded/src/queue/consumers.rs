@@ -1,6 +1,6 @@
 //! Who consumes: each holds its messages for a short while, which a task extends for as long as the consumer is there.
 
-use super::messages::{claim, released};
+use super::messages::{check_queue, claim, released};
 use crate::cache::now;
 use crate::store::{Part, Store};
 use chassis_guest::contracts::queue::Message;
@@ -83,14 +83,23 @@ impl Consumers {
 
 impl Consumer {
     /// The next message, if there is one and room for it.
-    pub(super) async fn next(&self, store: &Store) -> Result<Option<Message>, Error> {
-        let mut db = store.write(Part::Queue).await?;
-        let held = "SELECT count(*) FROM chassis_messages WHERE owner = ? AND visible_ms > ?";
-        let held = db.first(sqlx::query(held).bind(&self.owner).bind(now())).await?;
-        if held.is_some_and(|row| row.get::<i64, _>(0) >= self.prefetch) {
-            return Ok(None);
-        }
-        claim(&mut db, &self.queue, until(), Some(&self.owner)).await
+    ///
+    /// It is fetched by a task: the stream itself is polled only when somebody waits for its next item, and must not keep the
+    /// connection that writes from the others meanwhile.
+    pub(super) async fn next(&self) -> Result<Option<Message>, Error> {
+        let store = self.consumers.store.clone();
+        let (queue, owner, prefetch) = (self.queue.clone(), self.owner.clone(), self.prefetch);
+        let fetched = self.consumers.context.spawn(async move {
+            let mut db = store.write(Part::Queue).await?;
+            check_queue(&mut db, &queue).await?;
+            let held = "SELECT count(*) FROM chassis_messages WHERE owner = ? AND visible_ms > ?";
+            let held = db.first(sqlx::query(held).bind(&owner).bind(now())).await?;
+            if held.is_some_and(|row| row.get::<i64, _>(0) >= prefetch) {
+                return Ok(None);
+            }
+            claim(&mut db, &queue, until(), Some(&owner)).await
+        });
+        fetched.await.unwrap_or_else(|_| Err(Error::unavailable("the instance is closed")))
     }
 }
 
