@@ -62,7 +62,11 @@ const FLUSH: Duration = Duration::from_secs(3);
 impl Telemetry {
     /// Starts. Wants to be called on a tokio runtime: the exporter's connection and the upkeep of the metrics live there.
     pub fn start(config: &Config) -> Result<Self, StartError> {
-        let parts = setup::start(config)?;
+        Self::start_with(config, &setup::environment)
+    }
+
+    fn start_with(config: &Config, variable: setup::Variable<'_>) -> Result<Self, StartError> {
+        let parts = setup::start(config, variable)?;
         let process = process::Process::new(&parts.metrics);
         let telemetry = Self(Arc::new(Inner { parts, process, at_scrape: Mutex::default() }));
         telemetry.keep_up();

@@ -10,7 +10,7 @@ use opentelemetry_sdk::trace::{
     BatchConfig, BatchSpanProcessor, Span, SpanData, SpanExporter, SpanProcessor,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// The way of a finished span.
@@ -40,6 +40,7 @@ struct Counted<E> {
     exporter: E,
     waiting: Arc<AtomicUsize>,
     dropped: Dropped,
+    failing: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -58,7 +59,8 @@ impl Pipeline {
     {
         let waiting = Arc::new(AtomicUsize::new(0));
         let dropped = Dropped(dropped);
-        let counted = Counted { exporter, waiting: waiting.clone(), dropped: dropped.clone() };
+        let counted =
+            Counted { exporter, waiting: waiting.clone(), dropped: dropped.clone(), failing: false.into() };
         let batch = BatchSpanProcessor::new(counted, config);
         Self { export: Some(Export { batch, waiting, limit, dropped }), ..self }
     }
@@ -114,8 +116,15 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
         let taken = batch.len();
         self.waiting.fetch_sub(taken, Ordering::Relaxed);
         let result = self.exporter.export(batch).await;
-        if result.is_err() {
+        let failed = result.as_ref().err();
+        if failed.is_some() {
             self.dropped.0.increment(taken as u64);
+        }
+        // Told when it begins and when it is over; the counter says how much was lost.
+        match (failed, self.failing.swap(failed.is_some(), Ordering::Relaxed)) {
+            (Some(error), false) => tracing::warn!(%error, "spans cannot be sent, and are dropped"),
+            (None, true) => tracing::info!("spans are sent again"),
+            _ => {}
         }
         result
     }

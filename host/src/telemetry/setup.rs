@@ -66,7 +66,10 @@ impl Default for Config {
     }
 }
 
-pub(super) fn start(config: &Config) -> Result<Parts, StartError> {
+/// A variable of the environment that is set and not empty (the specification treats both alike).
+pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+pub(super) fn start(config: &Config, variable: Variable<'_>) -> Result<Parts, StartError> {
     let metrics = Metrics::new()?;
     // A counter that is there from the start tells "none" from "not known".
     let dropped = metrics.counter("chassis_spans_dropped_total", Vec::new());
@@ -77,11 +80,11 @@ pub(super) fn start(config: &Config) -> Result<Parts, StartError> {
         let (name, argument) = (variable("OTEL_TRACES_SAMPLER"), variable("OTEL_TRACES_SAMPLER_ARG"));
         Sampler::parse(name.as_deref(), argument.as_deref()).map_err(StartError::Invalid)?
     };
-    let resource = resource();
+    let resource = resource(variable);
     let mut pipeline = Pipeline::new(Ring::new(config.memory_spans, config.memory_traces));
-    if !disabled && let Some(mut exporter) = exporter(config)? {
+    if !disabled && let Some(mut exporter) = exporter(config, variable)? {
         exporter.set_resource(&resource);
-        let limit = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|text| text.parse().ok()).unwrap_or(8192);
+        let limit = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|text| text.parse().ok()).unwrap_or(2048);
         let batch = BatchConfigBuilder::default().with_max_queue_size(limit).build();
         pipeline = pipeline.exporting(exporter, batch, limit, dropped);
     }
@@ -97,7 +100,7 @@ pub(super) fn start(config: &Config) -> Result<Parts, StartError> {
 }
 
 /// Who sends. What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say goes before what is found here.
-pub fn resource() -> Resource {
+fn resource(variable: Variable<'_>) -> Resource {
     let mut attributes = vec![
         KeyValue::new("service.name", "chassis"),
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
@@ -121,7 +124,7 @@ pub fn resource() -> Resource {
     Resource::builder_empty().with_attributes(attributes).build()
 }
 
-fn exporter(config: &Config) -> Result<Option<SpanExporter>, StartError> {
+fn exporter(config: &Config, variable: Variable<'_>) -> Result<Option<SpanExporter>, StartError> {
     match variable("OTEL_TRACES_EXPORTER").as_deref() {
         None | Some("otlp") => {}
         Some("none") => return Ok(None),
@@ -149,13 +152,14 @@ fn exporter(config: &Config) -> Result<Option<SpanExporter>, StartError> {
     })
 }
 
-/// A variable that is set and not empty (the specification treats both alike).
-fn variable(name: &str) -> Option<String> {
+/// The process's variables.
+pub(super) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 fn host_name() -> Option<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| variable("HOSTNAME"))?;
+    let name =
+        std::fs::read_to_string("/proc/sys/kernel/hostname").ok().or_else(|| environment("HOSTNAME"))?;
     Some(name.trim().to_owned()).filter(|name| !name.is_empty())
 }
 
@@ -164,5 +168,65 @@ fn arch() -> &'static str {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::Telemetry;
+    use opentelemetry::Key;
+    use opentelemetry::trace::{SpanContext, SpanKind};
+
+    fn given<'a>(pairs: &'a [(&'a str, &'a str)]) -> impl Fn(&str) -> Option<String> + 'a {
+        |name| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+    }
+
+    #[tokio::test]
+    async fn without_a_collector_traces_are_kept_in_memory() {
+        let telemetry = Telemetry::start_with(&Config::default(), &given(&[])).unwrap();
+        let span = telemetry.span("work", SpanKind::Internal, &SpanContext::NONE, []);
+        let id = span.context().trace_id().to_string();
+        span.end();
+        assert_eq!(telemetry.trace(&id).unwrap().spans[0].name, "work");
+        assert_eq!(telemetry.traces().len(), 1);
+        assert_eq!(telemetry.trace("nonsense"), None);
+    }
+
+    #[tokio::test]
+    async fn the_standard_variables_are_obeyed() {
+        let recorded = |pairs: &[(&str, &str)]| {
+            let telemetry = Telemetry::start_with(&Config::default(), &given(pairs)).unwrap();
+            let span = telemetry.span("work", SpanKind::Internal, &SpanContext::NONE, []);
+            assert!(span.context().is_valid());
+            span.is_recording()
+        };
+        assert!(recorded(&[]));
+        assert!(!recorded(&[("OTEL_SDK_DISABLED", "true")]));
+        assert!(!recorded(&[
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            ("OTEL_TRACES_SAMPLER_ARG", "0")
+        ]));
+        for (name, value) in [
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
+            ("OTEL_TRACES_EXPORTER", "zipkin"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ] {
+            let error = Telemetry::start_with(&Config::default(), &given(&[(name, value)])).err().unwrap();
+            assert!(error.to_string().contains(&format!("{name} is {value:?}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_resource_says_who_sends() {
+        let value = |resource: &Resource, key: &'static str| {
+            resource.get(&Key::new(key)).map(|value| value.to_string())
+        };
+        let plain = resource(&given(&[]));
+        assert_eq!(value(&plain, "service.name").as_deref(), Some("chassis"));
+        assert_eq!(value(&plain, "service.version").as_deref(), Some(env!("CARGO_PKG_VERSION")));
+        assert!(value(&plain, "service.instance.id").is_some_and(|id| id.len() == 36));
+        let named = resource(&given(&[("OTEL_SERVICE_NAME", "orders")]));
+        assert_eq!(value(&named, "service.name").as_deref(), Some("orders"));
     }
 }
