@@ -46,9 +46,11 @@ pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
 
 /// Whether a prepared statement's plan is out of date, which the server says before it does anything.
 pub(crate) fn is_stale(error: &sqlx::Error) -> bool {
-    let stale =
-        |cause: &PgDatabaseError| cause.code() == "0A000" && cause.message().starts_with("cached plan");
-    error.as_database_error().and_then(|cause| cause.try_downcast_ref()).is_some_and(stale)
+    error.as_database_error().and_then(|cause| cause.try_downcast_ref()).is_some_and(is_stale_plan)
+}
+
+fn is_stale_plan(cause: &PgDatabaseError) -> bool {
+    cause.code() == "0A000" && cause.message().starts_with("cached plan")
 }
 
 /// Whether one item of a batch may be at fault, so that the others deserve another try.
