@@ -193,12 +193,9 @@ fn truncated(path: &Path, len: usize, what: &str) -> Refusal {
 
 fn wrong_architecture(path: &Path, file: &object::File<'_>) -> Refusal {
     let bits = if file.is_64() { 64 } else { 32 };
-    let machine = match file.flags() {
-        object::FileFlags::None => String::new(),
-        _ => match file {
-            object::File::Elf64(elf) => format!(" (machine {})", elf.elf_header().e_machine(elf.endian())),
-            _ => String::new(),
-        },
+    let machine = match file {
+        object::File::Elf64(elf) => format!(" (machine {})", elf.elf_header().e_machine(elf.endian())),
+        _ => String::new(),
     };
     wrong_architecture_of(
         path,

@@ -5,7 +5,7 @@
 
 mod support;
 
-use chassis_loader::{CallError, Code, Instance, Plugin, RefusalKind, create, inspect, load};
+use chassis_loader::{CallError, Code, Instance, Plugin, RefusalKind, Supervised, create, inspect, load};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,6 +78,25 @@ async fn an_instance_that_is_null_has_a_reason() {
     let Some(plugin) = loaded(&dir) else { return };
     let error = create(&plugin, "null", &json!({"a": 1}), Host::new()).err().unwrap();
     assert_eq!(error.code, Code::Internal);
+}
+
+/// What fails for a reason that may pass is tried again and again, ever more slowly.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_cannot_be_made_is_tried_again() {
+    let dir = TempDir::new().unwrap();
+    let Some(plugin) = loaded(&dir) else { return };
+    let supervised = Supervised::new(plugin, "null", json!({"a": 1}), Host::new()).unwrap();
+    let mut waits = Vec::new();
+    while waits.len() < 3 {
+        let error = supervised.call(call(supervised.plugin(), "health", json!({}))).await.unwrap_err();
+        assert_eq!((error.code, error.retryable), (Code::Unavailable, true));
+        assert!(error.causes[0].contains("`create` answered null"), "{:?}", error.causes);
+        waits.extend(
+            error.retry_after.filter(|wait| !waits.contains(&wait.as_millis())).map(|wait| wait.as_millis()),
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    assert_eq!((waits, supervised.recreations()), (vec![100, 200, 400], 0));
 }
 
 #[test]

@@ -96,6 +96,12 @@ fn a_refused_library_runs_nothing() {
     assert!(refusal.found().contains("Riscv64"), "{refusal}");
     sample.patched("an unknown machine", WrongArchitecture, 18, &[0xff, 0x7f]);
 
+    // The header of a Mach-O library: magic, x86_64, its subtype, MH_DYLIB, no commands.
+    let words = [0xfeed_facf_u32, 0x0100_0007, 3, 6, 0, 0, 0, 0];
+    let mac: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let refusal = sample.refused("of a mac", WrongArchitecture, &mac);
+    assert!(refusal.found().contains("MachO for X86_64"), "{refusal}");
+
     let len = sample.bytes.len();
     for kept in [20, 64, 4096, len / 2, len - 1] {
         sample.refused(&format!("cut to {kept}"), Truncated, &sample.bytes[..kept]);
