@@ -3,14 +3,15 @@
 use crate::config::Config;
 use crate::error;
 use crate::link::Link;
-use chassis_guest::tokio::sync::watch;
-use chassis_guest::tokio::task::AbortHandle;
+use chassis_guest::tokio::select;
+use chassis_guest::tokio::sync::{Notify, watch};
+use chassis_guest::tokio::task::JoinHandle;
 use chassis_guest::tokio::time::{sleep, timeout};
 use chassis_guest::{Context, Error, Level};
 use futures_util::StreamExt;
 use lapin::uri::AMQPUri;
 use lapin::{ConnectionProperties, Event};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// After a failure, the next attempt to connect waits so long at first, twice as long each time, and so long at last.
@@ -20,19 +21,25 @@ const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// The driver keeps a thread for an attempt until it ends, so that the next one waits for it: but not for ever.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
 
+/// How long the end of an instance waits for the connection's.
+const LAST_WAIT: Duration = Duration::from_secs(5);
+
 /// Starts a task that connects, and connects again whenever the connection is lost.
 pub fn keep(config: &Config, context: &Context) -> Result<Connection, Error> {
     let (state, seen) = watch::channel(State::Connecting);
     let patience = Duration::from_millis(config.connect_timeout_ms);
     let keeper = Keeper { uri: config.uri()?, patience, context: context.clone() };
-    let task = context.spawn(async move { keeper.run(state).await }).abort_handle();
-    Ok(Connection { state: seen, task })
+    let stop = Arc::new(Notify::new());
+    let stopped = Arc::clone(&stop);
+    let task = context.spawn(async move { keeper.run(state, &stopped).await });
+    Ok(Connection { state: seen, stop, task: Mutex::new(Some(task)) })
 }
 
 /// The connection as calls see it.
 pub struct Connection {
     state: watch::Receiver<State>,
-    task: AbortHandle,
+    stop: Arc<Notify>,
+    task: Mutex<Option<JoinHandle<()>>>,
 }
 
 enum State {
@@ -62,12 +69,13 @@ impl Connection {
         self.wait(|state| matches!(state, State::Up(_))).await
     }
 
-    /// Ends it for good.
+    /// Ends it for good. An attempt that is under way is waited for: the driver leaks what it holds when an attempt is given up.
     pub async fn close(&self) {
-        let link = self.state.borrow().known();
-        self.task.abort();
-        if let Some(Ok(link)) = link {
-            link.close().await;
+        self.stop.notify_one();
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // What is not ended by then ends with the instance's thread.
+            let _ = timeout(LAST_WAIT, task).await;
         }
     }
 
@@ -78,6 +86,15 @@ impl Connection {
     }
 }
 
+/// Returns when the connection is lost.
+async fn lost(link: &Link) {
+    let mut events = Box::pin(link.connection.events_listener());
+    // What happened before the listener was there is not told.
+    while link.connection.status().connected() && !matches!(events.next().await, None | Some(Event::Error(_)))
+    {
+    }
+}
+
 struct Keeper {
     uri: AMQPUri,
     patience: Duration,
@@ -85,20 +102,18 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn run(self, state: watch::Sender<State>) {
+    async fn run(self, state: watch::Sender<State>, stop: &Notify) {
         let mut wait = FIRST_WAIT;
         loop {
             match self.connect(&state).await {
                 Ok(link) => {
                     wait = FIRST_WAIT;
                     self.context.log(Level::Info, "connected to rabbitmq", []);
-                    let mut events = link.connection.events_listener();
-                    let connected = link.connection.status().connected();
-                    state.send_replace(State::Up(Arc::new(link)));
-                    while connected {
-                        if matches!(events.next().await, None | Some(Event::Error(_))) {
-                            break;
-                        }
+                    let link = Arc::new(link);
+                    state.send_replace(State::Up(Arc::clone(&link)));
+                    select! {
+                        () = lost(&link) => {}
+                        () = stop.notified() => return link.close().await,
                     }
                     self.context.log(Level::Warn, "lost the connection to rabbitmq", []);
                     state.send_replace(State::Connecting);
@@ -109,7 +124,10 @@ impl Keeper {
                         self.context.log(Level::Warn, "cannot connect to rabbitmq", [("error", why)]);
                     }
                     state.send_replace(State::Down(error));
-                    sleep(wait).await;
+                    select! {
+                        () = sleep(wait) => {}
+                        () = stop.notified() => return,
+                    }
                     wait = LONGEST_WAIT.min(wait * 2);
                 }
             }
