@@ -49,6 +49,9 @@ async fn attachments_are_the_body() {
     // Who wants JSON alone gets the output without the attachment.
     let answer = edge.send("POST", path, &[headers[0], ("accept", "application/json")], &raw).await;
     assert_eq!((answer.header("content-type"), answer.json()), ("application/json", json!({})));
+    // An operation of bytes alone takes no input.
+    let answer = edge.send("POST", "/v1/instances/echo/echo_bytes", &headers[..1], &raw).await;
+    assert!(answer.status == 200 && answer.body == raw && !answer.headers.contains_key("x-chassis-output"));
     // An input that is wrong is told by the plugin, wherever it came from.
     let answer = edge.send("POST", path, &[headers[0], ("x-chassis-input", "{\"no\":1}")], &raw).await;
     answer.problem(400, "invalid_argument");

@@ -73,11 +73,11 @@ impl Problem {
         Self::new(Code::NotFound, format!("there is no {kind} `{name}`{advice}")).nearest(name, known)
     }
 
-    /// The same with the nearest valid name as a member.
+    /// The same with the nearest valid name as a member, for programs; none if no name is near.
     pub fn nearest<'a>(self, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
-        let nearest =
-            known.into_iter().min_by_key(|right| (strsim::damerau_levenshtein(name, right), *right));
-        match nearest {
+        let far = |right: &str| strsim::damerau_levenshtein(name, right);
+        let nearest = known.into_iter().min_by_key(|right| (far(right), *right));
+        match nearest.filter(|right| far(right) <= (right.len().max(name.len()) / 3).max(1)) {
             Some(nearest) => self.member("nearest", nearest),
             None => self,
         }
