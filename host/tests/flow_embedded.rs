@@ -85,6 +85,25 @@ impl House {
         ]
     }
 
+    /// Runs a flow while a store is away.
+    async fn without(&self, store: &str, flow: &str, input: Value) -> RunOutcome {
+        let file = self.file(store);
+        std::fs::rename(&file, away(&file)).unwrap();
+        let outcome = self.run(flow, input).await;
+        std::fs::rename(away(&file), &file).unwrap();
+        outcome
+    }
+
+    /// What each store says of a user.
+    async fn all_of(&self, id: u64) -> [Value; 4] {
+        [
+            self.call("users", "get", json!({ "table": "users", "key": { "id": id } })).await,
+            self.call("preferences", "find", json!({ "collection": "user_preferences" })).await,
+            self.call("search", "get", json!({ "index": "users", "id": id.to_string() })).await,
+            self.call("sessions", "get", json!({ "key": format!("user_session:{id}"), "json": true })).await,
+        ]
+    }
+
     fn file(&self, store: &str) -> PathBuf {
         self.data.path().join(format!("{store}.db"))
     }
@@ -167,10 +186,7 @@ async fn whichever_store_is_away_nothing_is_left_in_the_others() {
         ("messages", "welcome"),
     ];
     for (store, step) in stores {
-        let file = house.file(store);
-        std::fs::rename(&file, away(&file)).unwrap();
-        let lost = house.run("create-user", person("grace")).await;
-        std::fs::rename(away(&file), &file).unwrap();
+        let lost = house.without(store, "create-user", person("grace")).await;
         assert_eq!(lost.state, RunState::Undone, "{store}: {lost:#?}");
         let error = lost.error.as_ref().unwrap();
         assert_eq!((error.step.as_str(), error.failure.code()), (step, Code::Unavailable), "{lost:#?}");
@@ -187,24 +203,35 @@ async fn whichever_store_is_away_nothing_is_left_in_the_others() {
 async fn a_deletion_that_fails_puts_back_what_was_there() {
     let Some(house) = House::open("a_deletion_that_fails_puts_back_what_was_there").await else { return };
     house.done("create-user", person("ada")).await;
-    let all = async || {
-        [
-            house.call("users", "get", json!({ "table": "users", "key": { "id": 1 } })).await,
-            house.call("preferences", "find", json!({ "collection": "user_preferences" })).await,
-            house.call("search", "get", json!({ "index": "users", "id": "1" })).await,
-            house.call("sessions", "get", json!({ "key": "user_session:1", "json": true })).await,
-        ]
-    };
-    let before = all().await;
-    // The queue is asked last, when everything else is deleted.
-    let file = house.file("messages");
-    std::fs::rename(&file, away(&file)).unwrap();
-    let failed = house.run("delete-user", json!({ "id": 1 })).await;
-    std::fs::rename(away(&file), &file).unwrap();
-    assert_eq!(failed.state, RunState::Undone, "{failed:#?}");
-    assert_eq!(failed.error.unwrap().step, "welcome");
-    assert_eq!(all().await, before);
-    assert_eq!(house.counts().await, [1; 5]);
+    for welcomed in [false, true] {
+        if welcomed {
+            house.done("process-welcome", json!({})).await;
+        }
+        let (before, counts) = (house.all_of(1).await, house.counts().await);
+        // The queue is asked last, when everything else is deleted.
+        let failed = house.without("messages", "delete-user", json!({ "id": 1 })).await;
+        assert_eq!(failed.state, RunState::Undone, "{failed:#?}");
+        assert_eq!(failed.error.unwrap().step, "welcome");
+        assert_eq!(house.all_of(1).await, before);
+        assert_eq!(house.counts().await, counts);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_fails_leaves_everything_as_it_was() {
+    let Some(house) = House::open("a_change_that_fails_leaves_everything_as_it_was").await else { return };
+    house.done("create-user", person("ada")).await;
+    let change =
+        json!({ "id": 1, "full_name": "Countess", "bio": "looms", "theme": "dark", "notifications": false });
+    let before = house.all_of(1).await;
+    for (store, step) in [("users", "before"), ("search", "entry"), ("sessions", "session")] {
+        let failed = house.without(store, "update-user", change.clone()).await;
+        assert_eq!(failed.state, RunState::Undone, "{store}: {failed:#?}");
+        assert_eq!(failed.error.unwrap().step, step);
+        assert_eq!(house.all_of(1).await, before, "{store}");
+    }
+    house.done("update-user", change).await;
+    assert_ne!(house.all_of(1).await, before);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -226,10 +253,7 @@ async fn one_trace_holds_flow_steps_calls_and_undo_and_links_to_the_sender() {
         assert_eq!(by_name(step).unwrap().parent_id.as_ref(), Some(&process.span_id), "{trace:#?}");
     }
 
-    let file = house.file("search");
-    std::fs::rename(&file, away(&file)).unwrap();
-    let lost = house.run("create-user", person("grace")).await;
-    std::fs::rename(away(&file), &file).unwrap();
+    let lost = house.without("search", "create-user", person("grace")).await;
     let trace = house.telemetry.trace(&lost.trace_id.unwrap()).unwrap();
     let root = trace.spans.iter().find(|span| span.parent_id.is_none()).unwrap();
     assert_eq!((root.name.as_str(), root.error.is_some()), ("flow create-user", true));

@@ -100,6 +100,9 @@ fn id(outcome: &RunOutcome) -> Option<i64> {
 async fn nothing_left(act: &Act<'_>, lost: &Lost, ask_search: bool) -> Result<((), String), String> {
     let expected = Found { entry: ask_search.then_some(false), ..Found::NOTHING };
     let found = stores::look(act, lost.id, &lost.run, ask_search).await?;
+    // A broker may count a moment later than it answers.
+    let as_before = async || Ok((stores::waiting(act).await? == lost.waiting).then_some(()));
+    let _ = act.wait_for(Duration::from_secs(3), "the messages to be as before", as_before).await;
     let (waiting, users) = (stores::waiting(act).await?, stores::users(act).await?);
     if found != expected || (waiting, users) != (lost.waiting, lost.users) {
         return Err(format!(
