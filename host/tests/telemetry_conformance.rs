@@ -2,6 +2,7 @@
 //! metrics as Prometheus reads them. Operations come from the manifests, so a new plugin is covered by being there.
 
 mod telemetry {
+    pub mod made;
     pub mod prometheus;
     pub mod receiver;
     pub mod rules;
@@ -11,47 +12,18 @@ mod telemetry {
 use chassis::error::CallFailure;
 use chassis::telemetry::{Config, OperationTelemetry, Telemetry};
 use chassis_abi::Code;
-use chassis_abi::manifest::{Manifest, Operation, TelemetryKind};
+use chassis_abi::manifest::TelemetryKind;
 use opentelemetry::trace::{SpanContext, SpanKind as Kind, TraceContextExt, TraceFlags};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use telemetry::made::{Made, call, fail, instance, operations, succeed};
 use telemetry::prometheus::{includes, series, value_of};
 use telemetry::receiver::{Received, attributes};
 use telemetry::rules::{self, buckets};
 use telemetry::sample::{self, CANARY};
-
-/// One call that was made, and the trace it was made in.
-struct Made {
-    manifest: Manifest,
-    op: Operation,
-    instance: String,
-    input: Value,
-    root: SpanContext,
-}
-
-impl Made {
-    fn title(&self) -> String {
-        format!("{} {}.{}", self.manifest.name, self.op.contract.as_deref().unwrap_or("own"), self.op.name)
-    }
-
-    /// What the input names as its target.
-    fn target(&self) -> Option<&str> {
-        let single = self.manifest.operations.iter().find(|single| {
-            single.contract == self.op.contract && single.batched_by.as_deref() == Some(self.op.name.as_str())
-        });
-        let at = match (&self.op.telemetry.target, single.and_then(|single| single.telemetry.target.as_ref()))
-        {
-            (Some(target), _) => target.clone(),
-            (None, Some(target)) => format!("/items/0{target}"),
-            (None, None) => return None,
-        };
-        self.input.pointer(&at)?.as_str()
-    }
-}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_operation_of_every_plugin_follows_the_conventions() {
@@ -65,6 +37,7 @@ async fn every_operation_of_every_plugin_follows_the_conventions() {
         check_span(made, span_of(&spans, made));
         check_metrics(made, &metrics);
     }
+    check_names(&made, &spans);
     assert!(!received.text().contains(CANARY), "a password or a value of a statement is in a span");
     assert!(!metrics.contains(CANARY), "a password is in a metric");
     for (name, value) in [("service.name", "chassis"), ("service.version", env!("CARGO_PKG_VERSION"))] {
@@ -117,9 +90,8 @@ async fn every_failure_is_told_by_span_and_metric() {
         if let Some(attribute) = attribute {
             assert_eq!(found.get(attribute).map(String::as_str), Some(*status), "{title}");
         }
-        let present = series(&metrics).any(|(name, labels, _)| {
-            name.starts_with(metric) && labels.get(label).is_some_and(|found| found == value)
-        });
+        let present = series(&metrics, metric)
+            .any(|(_, labels, _)| labels.get(label).is_some_and(|found| found == value));
         assert!(present, "{title}: no {metric} with {label}={value}");
         let labels = calls_labels(made, "error", "unavailable");
         assert_eq!(value_of(&metrics, "chassis_calls_total", &labels), Some(1.0), "{title}");
@@ -162,7 +134,8 @@ async fn refusals_and_cancellations_are_not_the_servers_failures() {
         let counted = value_of(&metrics, "chassis_call_duration_seconds_count", &labels);
         assert_eq!(counted.unwrap_or(0.0), 0.0, "{title}: what was not sent has no duration");
     }
-    let client = series(&metrics).filter(|(name, ..)| name.contains("_client_") && name.ends_with("_count"));
+    let client =
+        series(&metrics, "").filter(|(name, ..)| name.contains("_client_") && name.ends_with("_count"));
     for (name, labels, value) in client {
         assert_eq!(value, 0.0, "{name}{labels:?} counts calls that were never sent");
     }
@@ -175,7 +148,7 @@ async fn a_trace_that_is_not_sampled_leaves_ids_and_metrics_but_no_span() {
         let (trace, span) = (0x7_u128.into(), 0x9_u64.into());
         SpanContext::new(trace, span, flags, true, Default::default())
     };
-    let mut count = 0;
+    let mut all = Vec::new();
     for (manifest, op) in operations() {
         let of = OperationTelemetry::new(
             &telemetry,
@@ -194,16 +167,14 @@ async fn a_trace_that_is_not_sampled_leaves_ids_and_metrics_but_no_span() {
         span.finish_with(Ok(sample::output(&op).to_string().as_bytes()));
         let made =
             Made { instance: instance(&manifest, &op), manifest, op, input: Value::Null, root: parent };
-        let labels = calls_labels(&made, "ok", "ok");
-        assert_eq!(
-            value_of(&telemetry.prometheus(), "chassis_calls_total", &labels),
-            Some(1.0),
-            "{}",
-            made.title()
-        );
-        count += 1;
+        all.push(made);
     }
-    assert!(count > 0);
+    let metrics = telemetry.prometheus();
+    for made in &all {
+        let labels = calls_labels(made, "ok", "ok");
+        assert_eq!(value_of(&metrics, "chassis_calls_total", &labels), Some(1.0), "{}", made.title());
+    }
+    assert!(!all.is_empty());
     telemetry.flush().await;
     assert_eq!(received.spans(), []);
 }
@@ -259,61 +230,6 @@ async fn start() -> (Received, Telemetry) {
     (received, Telemetry::start(&config).unwrap())
 }
 
-/// Every operation of every manifest: of the plugins in this repository, and of those built into `CHASSIS_PLUGINS_DIR`.
-fn operations() -> impl Iterator<Item = (Manifest, Operation)> {
-    let mut manifests: BTreeMap<String, Manifest> = BTreeMap::new();
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins");
-    for plugin in std::fs::read_dir(folder).unwrap() {
-        let path = plugin.unwrap().path().join("manifest.json");
-        let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        if text.trim() == "{}" { continue } // TEMPORARY
-        let manifest: Manifest =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        manifests.insert(manifest.name.clone(), manifest);
-    }
-    if let Some(folder) = std::env::var_os("CHASSIS_PLUGINS_DIR") {
-        for library in std::fs::read_dir(folder).unwrap() {
-            let path = library.unwrap().path();
-            let inspected = chassis_loader::inspect(&path).unwrap_or_else(|refusal| panic!("{refusal}"));
-            manifests.insert(inspected.manifest.name.clone(), (*inspected.manifest).clone());
-        }
-    }
-    manifests.into_values().flat_map(|manifest| {
-        let operations = manifest.operations.clone();
-        operations.into_iter().map(move |op| (manifest.clone(), op))
-    })
-}
-
-fn succeed(telemetry: &Telemetry, manifest: Manifest, op: Operation) -> Made {
-    let output = sample::output(&op).to_string();
-    call(telemetry, manifest, op, |span, _| span.finish_with(Ok(output.as_bytes())))
-}
-
-fn fail(telemetry: &Telemetry, manifest: Manifest, op: Operation, failure: &CallFailure) -> Made {
-    call(telemetry, manifest, op, |span, _| span.finish_with(Err(failure)))
-}
-
-fn call(
-    telemetry: &Telemetry,
-    manifest: Manifest,
-    op: Operation,
-    end: impl FnOnce(chassis::telemetry::CallSpan, &Value),
-) -> Made {
-    let instance = instance(&manifest, &op);
-    let of =
-        OperationTelemetry::new(telemetry, &manifest, &op, &instance, &sample::config(&op)).generation(3);
-    let input = sample::input(&manifest, &op);
-    let root = telemetry.span("root", Kind::Internal, &SpanContext::NONE, []);
-    end(of.start(root.context(), input.to_string().as_bytes()), &input);
-    let context = root.context().clone();
-    Made { manifest, op, instance, input, root: context }
-}
-
-/// One for each contract, so that no two operations share their metrics.
-fn instance(manifest: &Manifest, op: &Operation) -> String {
-    format!("{}-{}", manifest.name, op.contract.as_deref().unwrap_or("own"))
-}
-
 fn span_of<'a>(spans: &'a [Span], made: &Made) -> &'a Span {
     let trace = made.root.trace_id().to_bytes();
     let of_trace: Vec<&Span> =
@@ -360,6 +276,21 @@ fn check_span(made: &Made, span: &Span) {
     }
 }
 
+/// The names of the shipped backends' spans, word for word.
+fn check_names(made: &[Made], spans: &[Span]) {
+    for line in include_str!("telemetry/names.txt").lines().filter(|line| !line.starts_with('#')) {
+        let mut words = line.split_whitespace();
+        let [plugin, operation, kind] = [(); 3].map(|()| words.next().unwrap());
+        let name = words.collect::<Vec<_>>().join(" ");
+        let title = format!("{plugin} {operation}");
+        let made =
+            made.iter().find(|made| made.title() == title).unwrap_or_else(|| panic!("{title} is not there"));
+        let span = span_of(spans, made);
+        assert_eq!(span.name, name, "{title}");
+        assert_eq!(span.kind().as_str_name(), format!("SPAN_KIND_{kind}"), "{title}");
+    }
+}
+
 fn link_of(span: &Span) -> String {
     assert_eq!(span.links.len(), 1);
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -387,7 +318,7 @@ fn check_metrics(made: &Made, metrics: &str) {
 
 fn check_buckets(title: &str, metrics: &str, metric: &str, labels: &BTreeMap<&str, String>) {
     let bucket = format!("{metric}_bucket");
-    let bounds: Vec<String> = series(metrics)
+    let bounds: Vec<String> = series(metrics, &bucket)
         .filter(|(name, found, _)| {
             *name == bucket && includes(found, labels) && !found.contains_key("error_type")
         })

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 /// The value of a series with at least these labels.
 pub fn value_of(metrics: &str, name: &str, labels: &BTreeMap<&str, String>) -> Option<f64> {
-    series(metrics).find(|(found, of, _)| *found == name && includes(of, labels)).map(|(.., value)| value)
+    series(metrics, name)
+        .find(|(found, of, _)| *found == name && includes(of, labels))
+        .map(|(.., value)| value)
 }
 
 /// Whether the wanted labels are among those found.
@@ -12,9 +14,13 @@ pub fn includes(found: &BTreeMap<String, String>, wanted: &BTreeMap<&str, String
     wanted.iter().all(|(name, value)| found.get(*name) == Some(value))
 }
 
-/// The series of Prometheus' text form: name, labels, value. The samples' labels hold no quotes.
-pub fn series(metrics: &str) -> impl Iterator<Item = (&str, BTreeMap<String, String>, f64)> {
-    metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).map(|line| {
+/// The series whose names begin so: name, labels, value. The samples' labels hold no quotes.
+pub fn series<'a>(
+    metrics: &'a str,
+    begin: &'a str,
+) -> impl Iterator<Item = (&'a str, BTreeMap<String, String>, f64)> {
+    let lines = metrics.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.filter(move |line| line.starts_with(begin)).map(|line| {
         let (series, value) = line.rsplit_once(' ').unwrap();
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         let labels =
