@@ -68,9 +68,13 @@ pub async fn start(settings: Settings) -> Running {
     let telemetry = Telemetry::start(&Config { log: "off".to_owned(), ..Config::default() }).unwrap();
     let engine = Engine::new(flows, echo.clone(), Spans::new(&telemetry, ["say", "break"]));
     let settings = Settings { listen: "127.0.0.1:0".to_owned(), ..settings };
-    let listener = Edge::bind(&settings).await.unwrap();
+    serve(&settings, Edge::new(settings.clone(), echo, engine, telemetry)).await
+}
+
+/// Serves an edge.
+pub async fn serve(settings: &Settings, edge: Edge) -> Running {
+    let listener = Edge::bind(settings).await.unwrap();
     let address = listener.local_addr().unwrap();
-    let edge = Edge::new(settings, echo, engine, telemetry);
     edge.set_ready(true);
     let shutdown = CancellationToken::new();
     let (serving, ending) = (edge.clone(), shutdown.clone());
@@ -313,13 +317,16 @@ impl HostServices for Services {
 }
 
 /// The example's library, which cargo builds beside the tests, as it is a dependency of theirs.
+pub fn library() -> PathBuf {
+    let name =
+        format!("{}chassis_example_echo{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    std::env::current_exe().unwrap().with_file_name(name)
+}
+
 fn plugin() -> Arc<Plugin> {
     static LOADED: OnceLock<Arc<Plugin>> = OnceLock::new();
     let load = || {
-        let name =
-            format!("{}chassis_example_echo{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
-        let beside: PathBuf = std::env::current_exe().unwrap().with_file_name(name);
-        let inspected = chassis_loader::inspect(&beside).unwrap_or_else(|refusal| panic!("{refusal}"));
+        let inspected = chassis_loader::inspect(&library()).unwrap_or_else(|refusal| panic!("{refusal}"));
         let generations_dir = tempfile::tempdir().unwrap().keep();
         let options = LoadOptions { generations_dir, known_contracts: Vec::new() };
         chassis_loader::load(&inspected, &options).unwrap_or_else(|refusal| panic!("{refusal}"))
