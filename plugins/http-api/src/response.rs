@@ -46,10 +46,9 @@ fn parse(headers: &HeaderMap, bytes: Vec<u8>, safe: bool) -> Result<Value, Error
         return Ok(Value::Null);
     }
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if kind.contains("json") || bytes.starts_with(b"{") || bytes.starts_with(b"[") {
-        if let Ok(value) = serde_json::from_slice(&bytes) {
-            return Ok(value);
-        }
+    let json = kind.contains("json") || bytes.starts_with(b"{") || bytes.starts_with(b"[");
+    if json && let Ok(value) = serde_json::from_slice(&bytes) {
+        return Ok(value);
     }
     String::from_utf8(bytes).map(Value::String).map_err(|_| {
         let message = "the API answered neither JSON nor text";
