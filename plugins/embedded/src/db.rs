@@ -1,6 +1,7 @@
 //! Connections, and what stops their work when a call is given up.
 
 use crate::error;
+use crate::hold::Hold;
 use chassis_guest::tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use chassis_guest::{Context, Error};
 use futures_util::TryStreamExt;
@@ -19,6 +20,7 @@ pub(crate) type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 /// Connections of one kind.
 pub(crate) struct Lane {
     options: SqliteConnectOptions,
+    hold: Arc<Hold>,
     max: u32,
     keep: bool,
     permits: Arc<Semaphore>,
@@ -49,9 +51,10 @@ pub(crate) struct Done {
 }
 
 impl Lane {
-    pub(crate) fn new(options: SqliteConnectOptions, max: u32, keep: bool) -> Self {
+    pub(crate) fn new(options: SqliteConnectOptions, hold: &Arc<Hold>, max: u32, keep: bool) -> Arc<Self> {
         let permits = Arc::new(Semaphore::new(max as usize));
-        Self { options: options.disable_statement_logging(), max, keep, permits, idle: Mutex::default() }
+        let (options, hold) = (options.disable_statement_logging(), hold.clone());
+        Arc::new(Self { options, hold, max, keep, permits, idle: Mutex::default() })
     }
 
     /// A connection, as soon as one is free.
@@ -92,8 +95,12 @@ impl Lane {
     async fn connect(&self) -> sqlx::Result<Link> {
         let mut connection = self.options.connect().await?;
         let interrupt = Arc::new(AtomicBool::new(false));
-        let flag = interrupt.clone();
-        connection.lock_handle().await?.set_progress_handler(STEPS, move || !flag.load(Ordering::Relaxed));
+        // The connection's thread lets go of the hold when it has closed the file, which is after the connection was dropped.
+        let (flag, hold) = (interrupt.clone(), self.hold.clone());
+        connection.lock_handle().await?.set_progress_handler(STEPS, move || {
+            let _hold = &hold;
+            !flag.load(Ordering::Relaxed)
+        });
         Ok(Link { connection, interrupt })
     }
 

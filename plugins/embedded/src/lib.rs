@@ -8,6 +8,7 @@ mod documents;
 mod driver;
 mod error;
 mod filter;
+mod hold;
 mod json;
 mod queue;
 mod relational;

@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::db::{Db, Lane};
 use crate::error;
+use crate::hold::Hold;
 use chassis_guest::tokio::sync::Mutex as AsyncMutex;
 use chassis_guest::{Context, Error, Pool};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -47,7 +48,7 @@ struct Opened {
 }
 
 /// Device and inode: a file that was replaced is another one, whatever its name.
-type Identity = (u64, u64);
+pub(crate) type Identity = (u64, u64);
 
 impl Store {
     pub(crate) fn new(config: Config, context: Context) -> Self {
@@ -140,11 +141,13 @@ impl Store {
             return Ok(opened);
         }
         let first = !self.seen.load(Ordering::Acquire);
-        if let (true, Some(folder)) = (first, self.path.parent()) {
-            std::fs::create_dir_all(folder).map_err(|error| {
-                Error::unavailable("the folder of the database file cannot be made").caused_by(&error)
-            })?;
+        if first {
+            create(&self.path)
+                .map_err(|error| Error::unavailable("the database file cannot be made").caused_by(&error))?;
         }
+        let identity = identity(&self.path)
+            .map_err(|error| Error::unavailable("the database file is not there").caused_by(&error))?;
+        let hold = Hold::take(identity)?;
         let options = SqliteConnectOptions::new()
             .filename(&self.path)
             .create_if_missing(false)
@@ -152,17 +155,15 @@ impl Store {
             .busy_timeout(Duration::from_millis(self.config.busy_timeout_ms))
             .synchronous(SqliteSynchronous::Normal)
             .thread_name(|id| format!("sqlite-{id}"));
-        let writes = options.clone().create_if_missing(first).journal_mode(SqliteJournalMode::Wal);
-        // The first connection makes the file and its journal mode; only then the others may come.
-        Arc::new(Lane::new(writes, 1, false)).acquire(&self.context).await?;
-        let identity = identity(&self.path)
-            .map_err(|error| Error::unavailable("the database file is not there").caused_by(&error))?;
+        // The first connection sets the journal mode; only then the others may come.
+        let writes = options.clone().journal_mode(SqliteJournalMode::Wal);
+        Lane::new(writes, &hold, 1, false).acquire(&self.context).await?;
         let reads = options.clone().pragma("query_only", "on");
         let opened = Arc::new(Opened {
             identity,
-            writer: Arc::new(Lane::new(options, 1, true)),
-            readers: Arc::new(Lane::new(reads.clone(), self.config.readers.max(1), true)),
-            streams: Arc::new(Lane::new(reads, STREAMS, false)),
+            writer: Lane::new(options, &hold, 1, true),
+            readers: Lane::new(reads.clone(), &hold, self.config.readers.max(1), true),
+            streams: Lane::new(reads, &hold, STREAMS, false),
             parts: AtomicU8::new(0),
         });
         self.seen.store(true, Ordering::Release);
@@ -196,6 +197,14 @@ impl Part {
             Self::Search => crate::search::TABLES,
         }
     }
+}
+
+/// Makes the file and its folder, if they are not there. SQLite takes an empty file for an empty database.
+fn create(path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::OpenOptions::new().create(true).append(true).open(path).map(drop)
 }
 
 fn identity(path: &Path) -> std::io::Result<Identity> {

@@ -18,7 +18,7 @@ use sqlx::Either;
 impl Relational for Postgres {
     async fn query(&self, _: Call<'_>, input: Statement) -> Result<Rows, Error> {
         let mut db = self.pool.acquire().await?;
-        let done = self.run(&mut db, &input, Sent::Write).await?;
+        let done = self.run(&mut db, &input).await?;
         Ok(Rows { rows: objects(&done) })
     }
 
@@ -46,7 +46,7 @@ impl Relational for Postgres {
 
     async fn execute(&self, _: Call<'_>, input: Statement) -> Result<Affected, Error> {
         let mut db = self.pool.acquire().await?;
-        let done = self.run(&mut db, &input, Sent::Write).await?;
+        let done = self.run(&mut db, &input).await?;
         Ok(Affected { rows_affected: done.changed })
     }
 
@@ -55,7 +55,7 @@ impl Relational for Postgres {
         db.begin().await?;
         let mut results = Vec::with_capacity(input.statements.len());
         for (at, statement) in input.statements.iter().enumerate() {
-            match self.run(&mut db, statement, Sent::Harmless).await {
+            match self.run(&mut db, statement).await {
                 Ok(done) => {
                     results.push(StatementResult { rows_affected: done.changed, rows: objects(&done) });
                 }
@@ -121,9 +121,9 @@ impl Relational for Postgres {
 }
 
 impl Postgres {
-    async fn run(&self, db: &mut Db, input: &Statement, sent: Sent) -> Result<Done, Error> {
+    async fn run(&self, db: &mut Db, input: &Statement) -> Result<Done, Error> {
         let shape = self.shapes.of(db, input).await?;
-        let done = db.done(shape.query(input), sent).await;
+        let done = db.done(shape.query(input), shape.sent).await;
         if done.is_err() {
             self.shapes.forget(&input.sql);
         }

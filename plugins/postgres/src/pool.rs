@@ -190,6 +190,8 @@ impl Db {
 
     /// Runs a statement of ours.
     pub(crate) async fn done(&mut self, query: Query<'_>, sent: Sent) -> Result<Done, Error> {
+        // What is not committed is taken back by the server when the connection is lost.
+        let sent = if self.in_transaction { Sent::Harmless } else { sent };
         self.run(query).await.map_err(|cause| error::from(cause, sent))
     }
 

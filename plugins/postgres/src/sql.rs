@@ -30,17 +30,21 @@ pub(crate) struct Pieces<'a> {
     pub(crate) rest: &'a str,
     /// The largest placeholder.
     pub(crate) placeholders: usize,
+    /// It begins as a statement that only reads does.
+    pub(crate) reads: bool,
 }
 
 /// Takes a statement apart.
 pub(crate) fn pieces(sql: &str) -> Result<Pieces<'_>, Error> {
-    let mut pieces = Pieces { parts: Vec::new(), rest: "", placeholders: 0 };
+    let mut pieces = Pieces { parts: Vec::new(), rest: "", placeholders: 0, reads: false };
     let (mut from, mut at, mut begun) = (0, 0, false);
     while let Some(c) = sql[at..].chars().next() {
         let token = &sql[at..at + length(&sql[at..], c)];
         if !begun && c.is_alphabetic() {
             begun = true;
-            if REFUSED.contains(&token.to_lowercase().as_str()) {
+            let word = token.to_lowercase();
+            pieces.reads = matches!(word.as_str(), "select" | "values" | "table" | "show");
+            if REFUSED.contains(&word.as_str()) {
                 return Err(Error::invalid("sql", format!("`{token}` is not to be used here")));
             }
         }

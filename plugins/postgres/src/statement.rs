@@ -25,6 +25,8 @@ pub(crate) struct Shapes(Mutex<HashMap<String, Arc<Shape>>>);
 pub(crate) struct Shape {
     sql: String,
     kinds: Vec<String>,
+    /// What a lost connection may have left behind.
+    pub(crate) sent: Sent,
 }
 
 impl Shapes {
@@ -49,7 +51,11 @@ impl Shapes {
             text.push_str(&format!("CAST(${number}::text AS {kind})"));
         }
         text.push_str(pieces.rest);
-        let shape = Arc::new(Shape { sql: text, kinds });
+        let shape = Arc::new(Shape {
+            sql: text,
+            kinds,
+            sent: if pieces.reads { Sent::Harmless } else { Sent::Write },
+        });
         let mut known = self.known();
         if known.len() >= REMEMBERED {
             known.clear();
