@@ -1,4 +1,5 @@
 //! Calls over HTTP: JSON, attachments, streams, uploads, and what comes along with them.
+#![allow(clippy::unwrap_used)]
 
 mod edge_support;
 

@@ -1,4 +1,5 @@
 //! What the edge says of itself: every page is there, and the description is true.
+#![allow(clippy::unwrap_used)]
 
 mod edge_support;
 

@@ -1,4 +1,5 @@
 //! What goes wrong is said as a problem document, with a trace id, whatever it is.
+#![allow(clippy::unwrap_used)]
 
 mod edge_support;
 

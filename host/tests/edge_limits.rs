@@ -1,4 +1,5 @@
 //! How much the edge takes, how long it waits, and how it ends.
+#![allow(clippy::unwrap_used)]
 
 mod edge_support;
 

@@ -1,4 +1,5 @@
 //! The edge over a host as it is started: what it says of plugins and instances, and what the policies refuse.
+#![allow(clippy::unwrap_used)]
 
 mod edge_support;
 

@@ -1,5 +1,5 @@
 //! An edge over the example plugin, on a port of its own, and a client that hides nothing.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use bytes::Bytes;
 use chassis::edge::{Edge, Host, InstanceInfo, Settings, Shape};
