@@ -2,7 +2,8 @@
 
 use crate::db::Db;
 use crate::driver::Embedded;
-use crate::store::{Part, Store};
+use crate::ops::Part;
+use crate::store::Store;
 use chassis_guest::contracts::cache::{
     Cache, Deleted, Expire, Expired, Found, Get, GetOutput, Increment, Key, Number, Set, SetOutput, SetRaw,
 };

@@ -3,7 +3,7 @@
 use crate::db::{Db, Query};
 use crate::driver::Embedded;
 use crate::filter::{self, Condition};
-use crate::store::Part;
+use crate::ops::Part;
 use crate::{error, json, sql};
 use chassis_guest::contracts::documents::{
     Count, Counted, CreateIndex, Delete, Deleted, Documents, Find, FindOne, Found, FoundOne, IndexName,

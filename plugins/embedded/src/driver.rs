@@ -2,8 +2,10 @@
 
 use crate::cache;
 use crate::config::Config;
+use crate::ops;
+use crate::ops::Part;
 use crate::queue::Consumers;
-use crate::store::{Part, Store};
+use crate::store::Store;
 use chassis_guest::{Context, Error, Health, Operations, Plugin};
 use sqlx::Row;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ impl Plugin for Embedded {
     type Config = Config;
 
     fn operations(operations: &mut Operations<Self>) {
-        operations.relational().documents().cache().queue().search();
+        ops::register(operations);
     }
 
     async fn open(config: Config, context: Context) -> Result<Self, Error> {

@@ -10,6 +10,7 @@ mod error;
 mod filter;
 mod hold;
 mod json;
+mod ops;
 mod queue;
 mod relational;
 mod rows;

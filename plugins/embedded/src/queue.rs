@@ -8,7 +8,7 @@ pub(crate) use consumers::Consumers;
 
 use crate::cache::now;
 use crate::driver::Embedded;
-use crate::store::Part;
+use crate::ops::Part;
 use chassis_guest::contracts::queue::{
     Consume, Declare, Depth, Message, Nack, Publish, Published, Purged, Queue, QueueKind, QueueName, Receipt,
     Receive, Received, Retract, Retracted, Settled,

@@ -2,7 +2,7 @@
 
 use crate::db::{Db, Query};
 use crate::driver::Embedded;
-use crate::store::Part;
+use crate::ops::Part;
 use crate::{error, rows, sql};
 use chassis_guest::contracts::relational::{
     Affected, ByKey, Insert, Migrate, Migrated, Migration, Relational, Row, Rows, Statement, StatementResult,

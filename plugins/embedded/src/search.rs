@@ -7,7 +7,7 @@ mod query;
 use crate::db::Db;
 use crate::driver::Embedded;
 use crate::filter::Condition;
-use crate::store::Part;
+use crate::ops::Part;
 use chassis_guest::contracts::search::{
     Action, ById, Count, Counted, CreateIndex, Created, Delete, Deleted, Document, Done, FieldKind, Hits,
     Index, IndexName, Indexed, Query, Search,

@@ -4,6 +4,7 @@ use crate::config::Config;
 use crate::db::{Db, Lane};
 use crate::error;
 use crate::hold::Hold;
+use crate::ops::Part;
 use chassis_guest::tokio::sync::Mutex as AsyncMutex;
 use chassis_guest::{Context, Error, Pool};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -16,16 +17,6 @@ use std::time::Duration;
 
 /// At most so many streams at once; each has a connection of its own, so that a slow reader takes none from the calls.
 const STREAMS: u32 = 16;
-
-/// What a contract keeps in the file. Its tables are made when it is first used, so that a file for one contract holds no other's.
-#[derive(Clone, Copy)]
-pub(crate) enum Part {
-    Plain,
-    Migrations,
-    Cache,
-    Queue,
-    Search,
-}
 
 /// The database of an instance.
 pub(crate) struct Store {
@@ -184,18 +175,6 @@ impl Opened {
         }
         self.parts.fetch_or(bit, Ordering::AcqRel);
         Ok(())
-    }
-}
-
-impl Part {
-    fn tables(self) -> &'static [&'static str] {
-        match self {
-            Self::Plain => &[],
-            Self::Migrations => crate::relational::TABLES,
-            Self::Cache => crate::cache::TABLES,
-            Self::Queue => crate::queue::TABLES,
-            Self::Search => crate::search::TABLES,
-        }
     }
 }
 

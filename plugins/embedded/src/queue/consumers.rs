@@ -2,7 +2,8 @@
 
 use super::messages::{check_queue, claim, released};
 use crate::cache::now;
-use crate::store::{Part, Store};
+use crate::ops::Part;
+use crate::store::Store;
 use chassis_guest::contracts::queue::Message;
 use chassis_guest::tokio::sync::watch;
 use chassis_guest::tokio::task::JoinHandle;
