@@ -1,6 +1,9 @@
 //! Real calls through flows, registry and boundary, on the embedded plugin: the trace is connected from the run to the message that it
 //! sent, and from there to who processed it.
 
+// Helpers of tests are not seen as tests, and fail by panicking as those do.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod telemetry {
     pub mod prometheus;
     pub mod receiver;

@@ -34,8 +34,8 @@ pub(super) struct Shape {
 
 /// By which convention the operation is reported.
 pub(super) enum Kind {
-    Database(Database),
-    Messaging(Messaging),
+    Database(Box<Database>),
+    Messaging(Box<Messaging>),
     Http(Http),
     Internal(Arc<str>),
 }
@@ -129,8 +129,12 @@ impl Shape {
         }
         let metrics = telemetry.metrics();
         let kind = match declared.kind {
-            TelemetryKind::Database => Kind::Database(Database::new(metrics, common, &mut attributes)),
-            TelemetryKind::Messaging => Kind::Messaging(Messaging::new(metrics, common, &mut attributes)),
+            TelemetryKind::Database => {
+                Kind::Database(Box::new(Database::new(metrics, common, &mut attributes)))
+            }
+            TelemetryKind::Messaging => {
+                Kind::Messaging(Box::new(Messaging::new(metrics, common, &mut attributes)))
+            }
             TelemetryKind::Http => Kind::Http(Http::new(metrics, common, base, &mut attributes)),
             TelemetryKind::Internal => Kind::Internal(format!("{} {}", manifest.name, op.name).into()),
         };

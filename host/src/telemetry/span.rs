@@ -175,7 +175,7 @@ impl Recording {
         self.status = Status::error(description);
     }
 
-    pub fn finish(self: Box<Self>, telemetry: &Telemetry, context: &SpanContext, elapsed: Duration) {
+    pub fn finish(self, telemetry: &Telemetry, context: &SpanContext, elapsed: Duration) {
         let mut links = SpanLinks::default();
         links.links = self.links;
         telemetry.pipeline().finished(SpanData {

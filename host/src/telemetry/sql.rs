@@ -139,7 +139,7 @@ impl<'a> Tokens<'a> {
         while self.chars.next_if(|(_, char)| wanted(*char)).is_some() {}
     }
 
-    fn to_end_of(&mut self, end: &str) {
+    fn skip_past(&mut self, end: &str) {
         let from = self.position();
         let stop = self.sql[from..].find(end).map_or(self.sql.len(), |at| from + at + end.len());
         while self.chars.next_if(|(at, _)| *at < stop).is_some() {}
@@ -183,11 +183,11 @@ impl<'a> Iterator for Tokens<'a> {
                 Kind::Literal
             }
             '-' if self.rest().starts_with('-') => {
-                self.to_end_of("\n");
+                self.skip_past("\n");
                 Kind::Blank
             }
             '/' if self.rest().starts_with('*') => {
-                self.to_end_of("*/");
+                self.skip_past("*/");
                 Kind::Blank
             }
             '$' if self.rest().starts_with(|char: char| char.is_ascii_digit()) => {
@@ -196,10 +196,10 @@ impl<'a> Iterator for Tokens<'a> {
             }
             // A dollar-quoted string: `$$…$$` or `$tag$…$tag$`.
             '$' if self.rest().contains('$') => {
-                self.to_end_of("$");
+                self.skip_past("$");
                 let end = self.position();
                 let tag = &self.sql[start..end];
-                self.to_end_of(tag);
+                self.skip_past(tag);
                 Kind::Literal
             }
             char if char.is_ascii_digit() => {
