@@ -24,6 +24,7 @@ pub const CASES: &[Case] = cases! {
     "connections are used again" => pooled,
     "a call that is dropped gives its request up" => cancelled,
     "trace context and idempotency key are sent" => context,
+    "credentials in the base URL are sent, and never told" => credentials,
 };
 
 /// The API, and an instance that talks to it.
@@ -227,4 +228,19 @@ async fn context(bench: &Bench) -> Outcome {
     expect_eq("traceparent", &headers["traceparent"], &json!(traceparent))?;
     expect_eq("tracestate", &headers["tracestate"], &json!("vendor=1"))?;
     expect_eq("idempotency-key", &headers["idempotency-key"], &json!("key-1"))
+}
+
+async fn credentials(bench: &Bench) -> Outcome {
+    let api = Api::start().await?;
+    let instance = to(bench, &api.url().replace("//", "//user:p%40ss@")).await?;
+    let said = get(&instance, "/echo").await?;
+    let expected = json!("Basic dXNlcjpwQHNz");
+    expect_eq("authorization", &said["body"]["headers"]["authorization"], &expected)?;
+    for path in ["/status/401", "/status/500", "/break"] {
+        let told = format!("{:?}", get(&instance, path).await);
+        if !told.starts_with("Err") || told.contains("p%40ss") || told.contains("p@ss") {
+            return Err(format!("the password is told, or no error: {told}").into());
+        }
+    }
+    Ok(())
 }
