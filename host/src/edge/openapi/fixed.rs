@@ -33,6 +33,7 @@ pub fn headers() -> Value {
     json!({
         "trace_id": { "description": "The trace of this request; see `/v1/traces/{id}`.", "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" } },
         "output": { "description": "The output as JSON, beside a raw attachment.", "schema": { "type": "string" } },
+        "run": { "description": "The id of the run.", "schema": { "type": "string" } },
         "retry_after": { "description": "Seconds to wait before another try.", "schema": { "type": "integer", "minimum": 0 } },
     })
 }
@@ -72,6 +73,8 @@ pub fn schemas() -> Map<String, Value> {
             "retry_after": { "type": "number", "description": "Seconds to wait before another try." },
             "trace_id": text("The trace of this request."),
             "nearest": text("The valid name nearest to the one that is not known."),
+            "limit": { "type": "integer", "description": "The limit in bytes that the body is over." },
+            "run": { "type": "object", "description": "The run of a flow that failed: its id, state, failed step, and how each step ended." },
         },
     });
     Map::from_iter([("Problem".to_owned(), problem)])

@@ -79,7 +79,7 @@ fn flow_operation(schemas: &mut Map<String, Value>, flow: &FlowDescription<'_>) 
         "summary": flow.description,
         "parameters": fixed::call_parameters(),
         "requestBody": { "required": true, "content": { "application/json": { "schema": input } } },
-        "responses": responses("What the flow answers.", json!({ "application/json": { "schema": {} } }), Map::new()),
+        "responses": responses("What the flow answers.", json!({ "application/json": { "schema": {} } }), header("X-Chassis-Run", "run")),
     })
 }
 
@@ -156,18 +156,19 @@ fn success(operation: &Operation, output: &Value, item: Option<&Value>) -> Value
     if operation.raw_output {
         let content =
             json!({ "application/octet-stream": { "schema": {} }, "application/json": json_content });
-        let header = Map::from_iter([(
-            "X-Chassis-Output".to_owned(),
-            json!({ "$ref": "#/components/headers/output" }),
-        )]);
+        let header = header("X-Chassis-Output", "output");
         return responses("The raw attachment, the output beside it in a header.", content, header);
     }
     responses("The output.", json!({ "application/json": json_content }), Map::new())
 }
 
+fn header(name: &str, component: &str) -> Map<String, Value> {
+    let reference = json!({ "$ref": format!("#/components/headers/{component}") });
+    Map::from_iter([(name.to_owned(), reference)])
+}
+
 fn responses(description: &str, content: Value, headers: Map<String, Value>) -> Value {
-    let mut all =
-        Map::from_iter([("X-Trace-Id".to_owned(), json!({ "$ref": "#/components/headers/trace_id" }))]);
+    let mut all = header("X-Trace-Id", "trace_id");
     all.extend(headers);
     json!({
         "200": { "description": description, "headers": all, "content": content },
