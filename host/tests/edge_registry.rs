@@ -44,9 +44,17 @@ async fn start() -> (Running, App, TempDir) {
     (running, app, folder)
 }
 
+/// One host for both: when one stops it takes away the copies of its process.
 #[tokio::test(flavor = "multi_thread")]
-async fn plugins_and_instances_are_told_with_reasons() {
+async fn a_whole_host_answers() {
     let (edge, app, _folder) = start().await;
+    plugins_and_instances_are_told_with_reasons(&edge, &app).await;
+    calls_go_through_the_registry_and_its_policies(&edge).await;
+    edge.stop().await;
+    app.stop().await;
+}
+
+async fn plugins_and_instances_are_told_with_reasons(edge: &Running, app: &App) {
     let plugins = edge.get("/v1/plugins").await.json();
     let (echo, refused) = (&plugins["plugins"][0], &plugins["refused"][0]);
     assert_eq!((&echo["name"], &echo["loaded"], &echo["abi"]), (&json!("echo"), &json!(true), &json!("1.0")));
@@ -80,13 +88,9 @@ async fn plugins_and_instances_are_told_with_reasons() {
             assert!(paths[&path]["post"].is_object(), "{path}");
         }
     }
-    edge.stop().await;
-    app.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn calls_go_through_the_registry_and_its_policies() {
-    let (edge, app, _folder) = start().await;
+async fn calls_go_through_the_registry_and_its_policies(edge: &Running) {
     assert_eq!(edge.call("echo", r#"{"value":1}"#).await.json(), json!({ "value": 1 }));
     assert_eq!(edge.post("/v1/flows/say", r#"{"text":"hi"}"#).await.json(), json!({ "said": "hi" }));
     assert_eq!(edge.call("count", r#"{"to": 5000}"#).await.lines().len(), 5001);
@@ -129,6 +133,4 @@ async fn calls_go_through_the_registry_and_its_policies() {
     let server = spans.iter().find(|span| span["kind"] == "server").unwrap();
     let call = spans.iter().find(|span| span["kind"] != "server").unwrap();
     assert_eq!(call["parent_id"], server["span_id"]);
-    edge.stop().await;
-    app.stop().await;
 }
