@@ -59,6 +59,8 @@ pub async fn measure(folder: &Path, endpoint: &str, say: &impl Fn(String)) -> Re
     let (json_get, raw_get) = (operation("get")?, operation("get_raw")?);
     let input = Bytes::from(json!({ "key": direct::KEY }).to_string());
 
+    // Writes the value.
+    direct::connect().await?;
     let mut all: [Pairs; 5] = Default::default();
     for round in 0..=ROUNDS {
         let bare_calls = |operation| {

@@ -19,7 +19,8 @@ use std::task::{Context as TaskContext, Poll};
 /// A call's future: polled with the instance's runtime entered, its panics caught.
 struct Op<F> {
     at: At,
-    future: F,
+    // `None` once it has ended: it is dropped in its last poll, so that the runtime is entered once.
+    future: Option<F>,
 }
 
 /// Begins an operation that answers with JSON.
@@ -85,7 +86,7 @@ where
 
 /// Boxes a future for the host.
 pub(crate) fn begin<F: Future<Output = ChassisOutcome> + Send>(at: At, future: F) -> ChassisFuture {
-    let data = Box::into_raw(Box::new(Op { at, future }));
+    let data = Box::into_raw(Box::new(Op { at, future: Some(future) }));
     ChassisFuture { data: data.cast(), poll: Some(poll::<F>), drop: Some(drop_future::<F>) }
 }
 
@@ -96,11 +97,19 @@ unsafe extern "C" fn poll<F: Future<Output = ChassisOutcome>>(
 ) -> u32 {
     // SAFETY: `data` is ours (begin), and nobody else polls or drops it now.
     let op = unsafe { &mut *data.cast::<Op<F>>() };
-    // SAFETY: the future is boxed and never moved.
-    let future = unsafe { Pin::new_unchecked(&mut op.future) };
-    let shared = op.at.shared();
+    let (shared, future) = (op.at.shared(), &mut op.future);
     // SAFETY: the waker is lent for this poll.
-    let polled = unsafe { guarded(shared, waker, |context| future.poll(context)) };
+    let polled = unsafe {
+        guarded(shared, waker, |context| {
+            let Some(running) = future.as_mut() else { return Poll::Ready(after_its_end()) };
+            // SAFETY: the future is boxed, never moved, and dropped in place.
+            let polled = Pin::new_unchecked(running).poll(context);
+            if polled.is_ready() {
+                *future = None;
+            }
+            polled
+        })
+    };
     match polled {
         Poll::Pending => PENDING,
         Poll::Ready(outcome) => {
@@ -114,7 +123,14 @@ unsafe extern "C" fn poll<F: Future<Output = ChassisOutcome>>(
 unsafe extern "C" fn drop_future<F>(data: *mut c_void) {
     // SAFETY: `data` is ours (begin), and given back once.
     let op = unsafe { Box::from_raw(data.cast::<Op<F>>()) };
-    drop_guarded(op.at, op);
+    if op.future.is_some() {
+        drop_guarded(op.at, op);
+    }
+}
+
+#[cold]
+fn after_its_end() -> ChassisOutcome {
+    failure(Error::internal("the host polled a call after its end"))
 }
 
 /// Polls with the instance's runtime entered; a panic poisons the instance.
