@@ -8,6 +8,7 @@ use chassis_guest::serde_json::{self, Number, Value};
 use sqlx::postgres::{PgRow, PgTypeInfo, PgTypeKind};
 use sqlx::{Column, Row, ValueRef};
 use std::fmt::Write;
+use std::net::IpAddr;
 
 /// A row as an object by column name, without the first `skip` columns.
 pub(crate) fn object(row: &PgRow, skip: usize) -> Object {
@@ -55,6 +56,7 @@ fn scalar(bytes: &[u8], oid: u32) -> Option<Value> {
         1114 => time::timestamp(bytes, "")?.into(),
         1184 => time::timestamp(bytes, "Z")?.into(),
         1186 => time::interval(bytes)?.into(),
+        650 | 869 => network(bytes)?.into(),
         _ => return None,
     })
 }
@@ -134,6 +136,16 @@ fn hex(bytes: &[u8]) -> String {
 fn uuid(bytes: &[u8]) -> Option<String> {
     let number = format!("{:032x}", u128::from_be_bytes(bytes.try_into().ok()?));
     Some([&number[..8], &number[8..12], &number[12..16], &number[16..20], &number[20..]].join("-"))
+}
+
+/// An address, and the length of its network where it is not the address alone: family, length, whether it is a `cidr`, bytes.
+fn network(bytes: &[u8]) -> Option<String> {
+    let [_, length, cidr, _, address @ ..] = bytes else { return None };
+    let (address, whole) = match address.len() {
+        4 => (IpAddr::from(<[u8; 4]>::try_from(address).ok()?), 32),
+        _ => (IpAddr::from(<[u8; 16]>::try_from(address).ok()?), 128),
+    };
+    Some(if *length == whole && *cidr == 0 { address.to_string() } else { format!("{address}/{length}") })
 }
 
 #[cfg(test)]

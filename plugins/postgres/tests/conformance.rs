@@ -44,7 +44,7 @@ async fn types(bench: &Bench) -> Outcome {
         format!(
             "CREATE TABLE {table} (id uuid PRIMARY KEY, at timestamptz, local timestamp, day date, clock time,
              price numeric(12, 2), huge numeric, doc jsonb, raw bytea, tags text[], grid integer[], mood {mood},
-             letter char(3), small smallint, real real, span interval, docs jsonb[])"
+             letter char(3), small smallint, real real, span interval, docs jsonb[], host inet, net cidr)"
         ),
     ] {
         bench.call("execute", json!({ "sql": sql })).await?;
@@ -54,7 +54,8 @@ async fn types(bench: &Bench) -> Outcome {
         "local": "1969-12-31T23:59:59", "day": "2024-12-31", "clock": "08:00:00", "price": 12.34,
         "huge": "123456789012345678901234567890.5", "doc": { "a": ["text", 1] }, "raw": "\\x00ff",
         "tags": ["a \"b\"", null, "c\\d", "{}"], "grid": [[1, 2], [3, 4]], "mood": "happy", "letter": "abc",
-        "small": -3, "real": 0.1, "span": "P14M3DT4.5S", "docs": [{ "a": 1 }, "b"]
+        "small": -3, "real": 0.1, "span": "P14M3DT4.5S", "docs": [{ "a": 1 }, "b"],
+        "host": "::1", "net": "10.0.0.0/8"
     });
     let output = bench.call("insert", json!({ "table": table, "values": row })).await?;
     expect_eq("the inserted row", &output["row"], &row)?;
