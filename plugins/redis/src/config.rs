@@ -2,6 +2,7 @@
 
 use chassis_guest::{Error, Secret};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo};
+use rustls::crypto::ring;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -34,6 +35,8 @@ impl Config {
         if let Some(database) = self.database {
             settings = settings.set_db(database.into());
         }
+        // For TLS. There may be one from an earlier instance of this library.
+        let _ = ring::default_provider().install_default();
         Client::open(info.set_redis_settings(settings)).map_err(wrong)
     }
 }
