@@ -9,7 +9,8 @@ const ENCODED: &str = "c4n4ry%2Bse%2Fcret";
 
 /// The same secret, come in by each way there is.
 fn configs() -> Vec<String> {
-    let instance = |config: &str| format!("[instances.echo]\nplugin = \"echo\"\n{config}\n[roles]\nvoice = \"echo\"\n");
+    let instance =
+        |config: &str| format!("[instances.echo]\nplugin = \"echo\"\n{config}\n[roles]\nvoice = \"echo\"\n");
     vec![
         instance(&format!("config = {{ token = \"{CANARY}\" }}")),
         instance("config = { token = \"${file:secret.txt}\" }"),
@@ -77,7 +78,8 @@ fn a_shown_configuration_has_the_mask_in_the_secrets_place() {
 fn a_running_host_shows_no_secret() {
     let house = House::new(&configs()[0]);
     let running = house.run();
-    let paths = ["/health", "/v1/instances", "/v1/plugins", "/metrics", "/openapi.json", "/docs", "/v1/traces"];
+    let paths =
+        ["/health", "/v1/instances", "/v1/plugins", "/metrics", "/openapi.json", "/docs", "/v1/traces"];
     for path in paths {
         let (status, body) = running.request("GET", path, "").unwrap();
         assert_eq!(status, 200, "{path}");

@@ -4,10 +4,11 @@ mod process_support;
 
 use process_support::House;
 use serde_json::json;
-use std::io::Write;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
 
-const CONFIG: &str = "[instances.echo]\nplugin = \"echo\"\nconfig = { prefix = \"> \" }\n\n[roles]\nvoice = \"echo\"\n";
+const CONFIG: &str =
+    "[instances.echo]\nplugin = \"echo\"\nconfig = { prefix = \"> \" }\n\n[roles]\nvoice = \"echo\"\n";
 
 #[test]
 fn an_operation_is_called_and_its_answer_printed() {
@@ -33,6 +34,24 @@ fn items_of_a_stream_are_printed_a_line_each() {
 }
 
 #[test]
+fn an_interrupt_ends_a_stream_that_would_go_on() {
+    let house = House::new(CONFIG);
+    let mut child = house.command();
+    child
+        .args(["call", "echo", "count", r#"{"to": 1000000000000}"#])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    let mut child = child.spawn().unwrap();
+    let mut items = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(items.next().unwrap().unwrap().contains("\"n\""));
+    let pid = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    // Read to the end, so that the child is not held up by a full pipe.
+    let more = items.map_while(Result::ok).count();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "after {more} items");
+}
+
+#[test]
 fn raw_bytes_go_in_and_out_by_files() {
     let house = House::new(CONFIG);
     house.write("in.bin", "\u{0}raw\u{1}");
@@ -48,10 +67,12 @@ fn exit_codes_tell_what_kind_of_failure_it_was() {
     assert_eq!(code(&["call", "echo", "panic"]), 1);
     assert_eq!(code(&["call", "echo"]), 2);
     assert_eq!(code(&["call", "echo", "echo", "no json"]), 2);
-    assert_eq!(code(&["--profile", "nowhere", "--config", "none.toml", "health"]), 3);
+    assert_eq!(House::new("nonsense = 1").chassis(&["health"]).code, 3);
     assert_eq!(code(&["call", "echo", "sleep", r#"{"ms": 20000}"#, "--timeout", "50"]), 4);
     assert_eq!(code(&["health"]), 0);
-    let down = House::new("[instances.echo]\nplugin = \"echo\"\nconfig = { down = true }\n[roles]\nvoice = \"echo\"\n");
+    let down = House::new(
+        "[instances.echo]\nplugin = \"echo\"\nconfig = { down = true }\n[roles]\nvoice = \"echo\"\n",
+    );
     let health = down.chassis(&["health", "--json"]);
     assert_eq!(health.code, 4, "{health:?}");
     assert_eq!(health.json()["instances"][0]["state"], "unavailable");
@@ -98,7 +119,10 @@ fn plugins_and_instances_are_listed_without_running_them_and_a_bad_one_harms_no_
 #[test]
 fn a_wrong_configuration_is_told_with_file_line_and_field_before_anything_runs() {
     for (config, message) in [
-        ("[instances.echo]\nplugin = \"ecko\"\n", "t.toml:2: instances.echo.plugin: there is no plugin `ecko`"),
+        (
+            "[instances.echo]\nplugin = \"ecko\"\n",
+            "t.toml:2: instances.echo.plugin: there is no plugin `ecko`",
+        ),
         ("[instances.echo]\nplugin = \"ecko\"\n", "did you mean `echo`?"),
         (
             "[instances.echo]\nplugin = \"echo\"\n[instances.echo.config]\nprefx = \"x\"\n",

@@ -82,13 +82,19 @@ impl CallArgs {
         let mut text = self.input.clone();
         if text == "-" {
             text.clear();
-            std::io::stdin().read_to_string(&mut text).map_err(|error| Exit::usage(format!("standard input: {error}")))?;
+            std::io::stdin()
+                .read_to_string(&mut text)
+                .map_err(|error| Exit::usage(format!("standard input: {error}")))?;
         }
         if let Err(error) = serde_json::from_str::<Value>(&text) {
-            return Err(Exit::usage(format!("the input is not JSON: {error}; put it in single quotes: '{{\"key\":\"a\"}}'")));
+            return Err(Exit::usage(format!(
+                "the input is not JSON: {error}; put it in single quotes: '{{\"key\":\"a\"}}'"
+            )));
         }
         let raw = match &self.raw_in {
-            Some(path) => std::fs::read(path).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?,
+            Some(path) => {
+                std::fs::read(path).map_err(|error| Exit::usage(format!("{}: {error}", path.display())))?
+            }
             None => Vec::new(),
         };
         let idempotency_key = self.idempotency_key.as_deref().map(Into::into);
@@ -101,7 +107,8 @@ impl CallArgs {
 
     fn write_raw(&self, raw: &[u8]) -> Result<(), Exit> {
         match &self.raw_out {
-            Some(path) => std::fs::write(path, raw).map_err(|error| Exit::failed(format!("{}: {error}", path.display()))),
+            Some(path) => std::fs::write(path, raw)
+                .map_err(|error| Exit::failed(format!("{}: {error}", path.display()))),
             None => {
                 eprintln!("note: {} bytes came beside the JSON; --raw-out FILE keeps them", raw.len());
                 Ok(())

@@ -44,7 +44,10 @@ impl ConfigArgs {
                 let flows = FlowSet::load(&config.flows_dir).map_err(StartError::from)?;
                 let (instances, flows) = (config.instances.len(), flows.iter().count());
                 if global.json {
-                    println!("{}", json!({ "ok": true, "config": config.name, "instances": instances, "flows": flows }));
+                    println!(
+                        "{}",
+                        json!({ "ok": true, "config": config.name, "instances": instances, "flows": flows })
+                    );
                 } else {
                     println!("{} is right: {instances} instances, {flows} flows", config.name);
                 }

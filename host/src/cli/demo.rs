@@ -14,8 +14,7 @@ pub struct Demo {}
 
 impl Demo {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
-        let options = demo::Options { source: global.source(), json: global.json };
-        let report = demo::run(&options).await?;
+        let report = demo::run(&demo::Options { source: global.source(), json: global.json }).await?;
         Ok(if report.ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
     }
 }

@@ -62,7 +62,9 @@ impl From<StartError> for Exit {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(problems) => problems.into(),
-            StartError::Flows(_) | StartError::Telemetry(_) => Self::plain(CONFIG, "config", error.to_string()),
+            StartError::Flows(_) | StartError::Telemetry(_) => {
+                Self::plain(CONFIG, "config", error.to_string())
+            }
             StartError::Listen { .. } => {
                 let advice = "another process may have it: choose another address, for example CHASSIS__EDGE__LISTEN=127.0.0.1:0";
                 Self::plain(UNAVAILABLE, "listen", format!("{error}; {advice}"))
@@ -74,7 +76,9 @@ impl From<StartError> for Exit {
 impl From<CallFailure> for Exit {
     fn from(failure: CallFailure) -> Self {
         let code = match failure.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted => UNAVAILABLE,
+            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted => {
+                UNAVAILABLE
+            }
             _ => FAILED,
         };
         Self { code, document: json!(failure.document()), text: described(&failure) }

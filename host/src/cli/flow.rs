@@ -52,7 +52,9 @@ fn list(global: &Global) -> Result<ExitCode, Exit> {
         });
         println!("{}", json!({ "flows": flows.collect::<Vec<_>>() }));
     } else {
-        let rows = flows.iter().map(|flow| [flow.name.clone(), flow.input.names().join(", "), flow.description.clone()]);
+        let rows = flows
+            .iter()
+            .map(|flow| [flow.name.clone(), flow.input.names().join(", "), flow.description.clone()]);
         table::print(["flow", "input", "what it does"], rows);
     }
     Ok(ExitCode::SUCCESS)
@@ -61,9 +63,12 @@ fn list(global: &Global) -> Result<ExitCode, Exit> {
 async fn run(global: &Global, name: &str, mut input: String) -> Result<ExitCode, Exit> {
     if input == "-" {
         input.clear();
-        std::io::stdin().read_to_string(&mut input).map_err(|error| Exit::usage(format!("standard input: {error}")))?;
+        std::io::stdin()
+            .read_to_string(&mut input)
+            .map_err(|error| Exit::usage(format!("standard input: {error}")))?;
     }
-    let input: Value = serde_json::from_str(&input).map_err(|error| Exit::usage(format!("the input is not JSON: {error}")))?;
+    let input: Value = serde_json::from_str(&input)
+        .map_err(|error| Exit::usage(format!("the input is not JSON: {error}")))?;
     let app = App::start(global.load_quiet()?).await?;
     // A run that has begun goes to its end, also when it is interrupted: `stop` waits for it.
     let ran = tokio::select! {

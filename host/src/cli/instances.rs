@@ -25,11 +25,14 @@ impl InstancesArgs {
         let mut shown = Vec::new();
         for (name, instance) in &config.instances {
             let Some(manifest) = plugins.manifest(&instance.plugin) else { continue };
-            let roles = config.roles.iter().filter(|(_, player)| *player == name).map(|(role, _)| role.as_str());
+            let roles =
+                config.roles.iter().filter(|(_, player)| *player == name).map(|(role, _)| role.as_str());
             let roles: Vec<&str> = roles.collect();
             let names = Names::new(manifest, instance.contract.as_deref());
-            let operations: Vec<_> =
-                names.shown().map(|(name, at)| (name.to_owned(), &manifest.operations[at as usize])).collect();
+            let operations: Vec<_> = names
+                .shown()
+                .map(|(name, at)| (name.to_owned(), &manifest.operations[at as usize]))
+                .collect();
             if !global.json {
                 println!("{name}: {} {}, plays {}", manifest.name, manifest.version, roles.join(", "));
                 table::print(
@@ -52,8 +55,10 @@ impl InstancesArgs {
                 }
                 shown
             });
-            shown.push(json!({ "name": name, "plugin": manifest.name, "contract": instance.contract, "roles": roles,
-                               "operations": operations.collect::<Vec<_>>() }));
+            shown.push(
+                json!({ "name": name, "plugin": manifest.name, "contract": instance.contract, "roles": roles,
+                               "operations": operations.collect::<Vec<_>>() }),
+            );
         }
         if global.json {
             println!("{}", json!({ "instances": shown }));

@@ -23,7 +23,12 @@ pub fn check(config: &Config, plugins: &Plugins) -> Result<Checked, Problems> {
     let mut checked = Checked { values: BTreeMap::new(), secrets: config.secrets.clone() };
     for (name, instance) in &config.instances {
         let Some(manifest) = plugins.manifest(&instance.plugin) else {
-            problems.0.push(unknown_plugin(name, instance, plugins, &config.plugins_dir.display().to_string()));
+            problems.0.push(unknown_plugin(
+                name,
+                instance,
+                plugins,
+                &config.plugins_dir.display().to_string(),
+            ));
             continue;
         };
         check_contract(name, instance, manifest, &mut problems);
@@ -48,7 +53,9 @@ fn unknown_plugin(name: &str, instance: &InstanceConfig, plugins: &Plugins, fold
     let file = format!("_{}.", wanted.replace('-', "_"));
     match plugins.refused.iter().find(|refused| refused.path.to_string_lossy().contains(&file)) {
         Some(refused) => problem.advice(refused.message.clone()),
-        None if plugins.available.is_empty() => problem.advice("the folder holds no plugin: build them first"),
+        None if plugins.available.is_empty() => {
+            problem.advice("the folder holds no plugin: build them first")
+        }
         None => problem.known(wanted, plugins.available.keys().map(String::as_str)),
     }
 }
@@ -57,10 +64,13 @@ fn check_contract(name: &str, instance: &InstanceConfig, manifest: &Manifest, pr
     let Some(contract) = &instance.contract else { return };
     if !manifest.contracts.contains(contract) {
         problems.0.push(
-            Problem::new(format!("the plugin `{}` does not implement the contract `{contract}`", manifest.name))
-                .at(instance.config_key("contract"))
-                .field(format!("instances.{name}.contract"))
-                .known(contract, manifest.contracts.iter().map(String::as_str)),
+            Problem::new(format!(
+                "the plugin `{}` does not implement the contract `{contract}`",
+                manifest.name
+            ))
+            .at(instance.config_key("contract"))
+            .field(format!("instances.{name}.contract"))
+            .known(contract, manifest.contracts.iter().map(String::as_str)),
         );
     }
 }

@@ -44,7 +44,10 @@ impl Reader<'_> {
             Value::Float(value) => visitor.visit_f64(*value),
             Value::Text(text) => visitor.visit_str(&text.text),
             Value::List(list) => {
-                let items = list.iter().enumerate().map(|(at, node)| Reader { node, path: format!("{}[{at}]", self.path) });
+                let items = list
+                    .iter()
+                    .enumerate()
+                    .map(|(at, node)| Reader { node, path: format!("{}[{at}]", self.path) });
                 visitor.visit_seq(de::value::SeqDeserializer::new(items))
             }
             Value::Table(table) => {

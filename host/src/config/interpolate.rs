@@ -68,7 +68,9 @@ fn fill(text: &Text, outside: &impl Outside) -> Result<Text, Problem> {
         }
         filled.text.push_str(&rest[..at]);
         let Some(end) = rest[at..].find('}') else {
-            return Err(Problem::new("`${` without its `}`").advice("write `$${` for the characters themselves"));
+            return Err(
+                Problem::new("`${` without its `}`").advice("write `$${` for the characters themselves")
+            );
         };
         let reference = &rest[at + 2..at + end];
         if reference.starts_with(STATIC) {

@@ -8,10 +8,15 @@ use std::collections::BTreeMap;
 pub const PREFIX: &str = "CHASSIS__";
 
 /// Puts every variable that begins with [`PREFIX`] in its place in the tree.
-pub fn overrides(tree: &mut Node, variables: impl IntoIterator<Item = (String, String)>) -> Result<(), Problems> {
+pub fn overrides(
+    tree: &mut Node,
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), Problems> {
     let mut problems = Problems::default();
-    let mut variables: Vec<_> =
-        variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX) && name.len() > PREFIX.len()).collect();
+    let mut variables: Vec<_> = variables
+        .into_iter()
+        .filter(|(name, _)| name.starts_with(PREFIX) && name.len() > PREFIX.len())
+        .collect();
     // In a fixed order, so that the same environment always gives the same settings.
     variables.sort();
     for (name, value) in variables {
@@ -32,7 +37,11 @@ fn set(node: &mut Node, path: &[&str], value: String, origin: &Origin) -> Result
         return Ok(());
     };
     let Value::Table(table) = &mut node.value else {
-        return Err(Problem::new(format!("`{}` is {}, and has no keys of its own", segment.to_lowercase(), node.kind())));
+        return Err(Problem::new(format!(
+            "`{}` is {}, and has no keys of its own",
+            segment.to_lowercase(),
+            node.kind()
+        )));
     };
     if segment.is_empty() {
         return Err(Problem::new("the name has an empty part").advice("parts are joined by two underscores"));
@@ -45,9 +54,10 @@ fn set(node: &mut Node, path: &[&str], value: String, origin: &Origin) -> Result
 /// Variables are upper case and have no dashes.
 fn same(key: &str, segment: &str) -> bool {
     key.len() == segment.len()
-        && key.bytes().zip(segment.bytes()).all(|(key, segment)| {
-            key.eq_ignore_ascii_case(&segment) || (key == b'-' && segment == b'_')
-        })
+        && key
+            .bytes()
+            .zip(segment.bytes())
+            .all(|(key, segment)| key.eq_ignore_ascii_case(&segment) || (key == b'-' && segment == b'_'))
 }
 
 #[cfg(test)]
@@ -56,7 +66,8 @@ mod tests {
 
     #[test]
     fn a_variable_takes_the_place_of_what_the_file_says_or_makes_it() {
-        let mut tree = Node::parse("[edge]\nlisten = \"a\"\n[instances.my-db.config]\nurl = \"x\"", "f").unwrap();
+        let mut tree =
+            Node::parse("[edge]\nlisten = \"a\"\n[instances.my-db.config]\nurl = \"x\"", "f").unwrap();
         let variables = [
             ("CHASSIS__EDGE__LISTEN", "b"),
             ("CHASSIS__INSTANCES__MY_DB__CONFIG__URL", "${y}"),

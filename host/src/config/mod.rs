@@ -120,18 +120,24 @@ impl Config {
             if !raw.instances.contains_key(instance) {
                 let at = tree.at(["roles", role]).map_or(Origin::Default, |node| node.origin.clone());
                 problems.0.push(
-                    Problem::new(format!("the role is played by `{instance}`, and there is no such instance"))
-                        .at(&at)
-                        .field(format!("roles.{role}"))
-                        .known(instance, raw.instances.keys().map(String::as_str)),
+                    Problem::new(format!(
+                        "the role is played by `{instance}`, and there is no such instance"
+                    ))
+                    .at(&at)
+                    .field(format!("roles.{role}"))
+                    .known(instance, raw.instances.keys().map(String::as_str)),
                 );
             }
         }
         for (name, server) in &raw.statics {
             if server.listen.parse::<std::net::SocketAddr>().is_err() {
-                let at = tree.at(["static", name, "listen"]).map_or(Origin::Default, |node| node.origin.clone());
+                let at =
+                    tree.at(["static", name, "listen"]).map_or(Origin::Default, |node| node.origin.clone());
                 problems.0.push(
-                    Problem::new("not an address").at(&at).field(format!("static.{name}.listen")).advice("write 127.0.0.1:0"),
+                    Problem::new("not an address")
+                        .at(&at)
+                        .field(format!("static.{name}.listen"))
+                        .advice("write 127.0.0.1:0"),
                 );
             }
         }
@@ -191,8 +197,9 @@ impl Source {
         match self {
             Source::File(path) => {
                 let shown = path.display().to_string();
-                let text = std::fs::read_to_string(path)
-                    .map_err(|error| Problem::new(format!("cannot read the configuration {shown}: {error}")))?;
+                let text = std::fs::read_to_string(path).map_err(|error| {
+                    Problem::new(format!("cannot read the configuration {shown}: {error}"))
+                })?;
                 Ok((shown.clone(), shown, text))
             }
             Source::Profile(name) => {

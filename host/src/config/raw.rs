@@ -1,8 +1,8 @@
 //! The settings as they stand in a file: every key that is known, none checked against another.
 
 use super::units::Span;
-use serde::{Deserialize, Serialize};
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

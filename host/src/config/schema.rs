@@ -46,9 +46,11 @@ impl<'a> Fit<'a> {
         match &node.value {
             Written::Table(_) => self.table(node, schema, path),
             Written::List(list) => match schema.get("items") {
-                Some(items) => {
-                    list.iter().enumerate().map(|(at, node)| self.value(node, items, &format!("{path}[{at}]"))).collect()
-                }
+                Some(items) => list
+                    .iter()
+                    .enumerate()
+                    .map(|(at, node)| self.value(node, items, &format!("{path}[{at}]")))
+                    .collect(),
                 None => value,
             },
             _ => value,
@@ -66,7 +68,9 @@ impl<'a> Fit<'a> {
                 (Some(schema), _) => self.value(node, schema, &path),
                 (None, Some(Value::Bool(false))) => {
                     let problem = Problem::new("unknown key").at(&node.origin).field(path);
-                    self.problems.0.push(problem.known(key, properties.into_iter().flat_map(Map::keys).map(String::as_str)));
+                    self.problems.0.push(
+                        problem.known(key, properties.into_iter().flat_map(Map::keys).map(String::as_str)),
+                    );
                     continue;
                 }
                 (None, Some(schema @ Value::Object(_))) => self.value(node, schema, &path),
@@ -74,12 +78,17 @@ impl<'a> Fit<'a> {
             };
             values.insert(key.clone(), value);
         }
-        for wanted in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        for wanted in
+            schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+        {
             if !table.contains_key(wanted) {
-                let said = properties.and_then(|known| known.get(wanted)?.get("description")).and_then(Value::as_str);
+                let said = properties
+                    .and_then(|known| known.get(wanted)?.get("description"))
+                    .and_then(Value::as_str);
                 let problem = Problem::new("missing").at(&node.origin).field(join(path, wanted));
                 self.problems.0.push(match said {
-                    Some(said) => problem.advice(said.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()),
+                    Some(said) => problem
+                        .advice(said.lines().next().unwrap_or_default().trim_end_matches('.').to_owned()),
                     None => problem,
                 });
             }
@@ -200,7 +209,10 @@ mod tests {
             ("pool = 5", "t.toml:1: c.url: missing; Where the server is"),
             ("url = 5", "t.toml:1: c.url: expected string, found a whole number"),
             ("url = \"x\"\npool = 0", "t.toml:2: c.pool: 0 is less than 1"),
-            ("url = \"x\"\n\ntls = \"of\"", "t.toml:3: c.tls: not one of the values that are known; did you mean `off`?"),
+            (
+                "url = \"x\"\n\ntls = \"of\"",
+                "t.toml:3: c.tls: not one of the values that are known; did you mean `off`?",
+            ),
             ("url = \"x\"\n[limits]\nsice = 1", "t.toml:3: c.limits.sice: unknown key; did you mean `size`?"),
         ] {
             assert_eq!(fitted(text).unwrap_err(), message, "{text}");

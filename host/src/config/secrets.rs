@@ -120,7 +120,8 @@ fn passwords(text: &str) -> Vec<String> {
     }
     let before_query = &authority[..authority.find(['?', '#']).unwrap_or(authority.len())];
     let guesses = [authority, before_query].map(|part| Some(part.rsplit_once('@')?.0.split_once(':')?.1));
-    let mut found: Vec<String> = guesses.into_iter().chain([certain.flatten()]).flatten().map(str::to_owned).collect();
+    let mut found: Vec<String> =
+        guesses.into_iter().chain([certain.flatten()]).flatten().map(str::to_owned).collect();
     if let Some(url) = &parsed
         && !url.path().contains('@')
         && !url.query().is_some_and(|query| query.contains('@'))
@@ -136,7 +137,9 @@ fn passwords(text: &str) -> Vec<String> {
 fn decoded(text: &str) -> String {
     // `+` is itself outside of forms.
     let form = format!("x={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(form.as_bytes()).next().map_or_else(String::new, |(_, value)| value.into_owned())
+    url::form_urlencoded::parse(form.as_bytes())
+        .next()
+        .map_or_else(String::new, |(_, value)| value.into_owned())
 }
 
 #[cfg(test)]
@@ -168,7 +171,8 @@ mod tests {
         secrets.add_tree(&tree);
         assert_eq!(secrets.scrub("p%40ssw p@ssw"), "*** ***");
         assert!(matches!(secrets.scrub("nothing here"), Cow::Borrowed(_)));
-        tree.value = Value::Text(super::super::tree::Text { text: "from-file".into(), loose: true, secret: true });
+        tree.value =
+            Value::Text(super::super::tree::Text { text: "from-file".into(), loose: true, secret: true });
         secrets.add_tree(&tree);
         assert_eq!(secrets.scrub("from-file"), "***");
     }

@@ -54,7 +54,9 @@ fn an_unknown_key_is_told_with_its_line_and_the_nearest_right_one() {
         "config/t.toml:3: health.intervall: unknown key; did you mean `interval`?"
     );
     assert_eq!(
-        message("[instances.users]\nplugin = \"x\"\n[instances.users.policy.operations.get]\nattempt_timout = 1"),
+        message(
+            "[instances.users]\nplugin = \"x\"\n[instances.users.policy.operations.get]\nattempt_timout = 1"
+        ),
         "config/t.toml:4: instances.users.policy.operations.get.attempt_timout: unknown key; \
          did you mean `attempt_timeout`?"
     );
@@ -72,7 +74,10 @@ fn a_wrong_type_is_told_without_repeating_a_text() {
 
 #[test]
 fn a_missing_key_is_named_at_its_table() {
-    assert_eq!(message("\n[instances.users]\ncontract = \"cache\""), "config/t.toml:2: instances.users.plugin: missing");
+    assert_eq!(
+        message("\n[instances.users]\ncontract = \"cache\""),
+        "config/t.toml:2: instances.users.plugin: missing"
+    );
 }
 
 #[test]
@@ -87,7 +92,11 @@ fn a_role_without_its_instance_is_told() {
 
 #[test]
 fn text_that_is_not_toml_is_told_with_its_line() {
-    assert!(message("[edge]\nlisten = ").starts_with("config/t.toml:2: not TOML: "), "{}", message("[edge]\nlisten = "));
+    assert!(
+        message("[edge]\nlisten = ").starts_with("config/t.toml:2: not TOML: "),
+        "{}",
+        message("[edge]\nlisten = ")
+    );
 }
 
 #[test]

@@ -89,9 +89,9 @@ impl Node {
             Value::Float(value) => (*value).into(),
             Value::Text(text) => text.text.clone().into(),
             Value::List(list) => list.iter().map(Node::json).collect(),
-            Value::Table(table) => {
-                serde_json::Value::Object(table.iter().map(|(key, node)| (key.clone(), node.json())).collect())
-            }
+            Value::Table(table) => serde_json::Value::Object(
+                table.iter().map(|(key, node)| (key.clone(), node.json())).collect(),
+            ),
         }
     }
 

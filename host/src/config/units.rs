@@ -23,8 +23,14 @@ const SIZES: &[(&str, u64)] = &[
     ("KB", 1_000),
     ("B", 1),
 ];
-const SPANS: &[(&str, u64)] =
-    &[("ms", 1_000_000), ("us", 1_000), ("ns", 1), ("h", 3_600_000_000_000), ("m", 60_000_000_000), ("s", 1_000_000_000)];
+const SPANS: &[(&str, u64)] = &[
+    ("ms", 1_000_000),
+    ("us", 1_000),
+    ("ns", 1),
+    ("h", 3_600_000_000_000),
+    ("m", 60_000_000_000),
+    ("s", 1_000_000_000),
+];
 
 impl Size {
     /// As a number that a buffer takes.
@@ -140,7 +146,10 @@ fn parse(text: &str, table: &[(&str, u64)], plain: u64) -> Option<u64> {
 }
 
 fn write_exact(f: &mut fmt::Formatter<'_>, count: u64, table: &[(&str, u64)]) -> fmt::Result {
-    let exact = table.iter().filter(|(_, factor)| count != 0 && count % factor == 0).max_by_key(|(_, factor)| factor);
+    let exact = table
+        .iter()
+        .filter(|(_, factor)| count != 0 && count.is_multiple_of(*factor))
+        .max_by_key(|(_, factor)| factor);
     match exact {
         Some((unit, factor)) => write!(f, "{}{unit}", count / factor),
         None => write!(f, "{count}{}", table.last().map_or("", |(unit, _)| unit)),

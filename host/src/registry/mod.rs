@@ -97,7 +97,8 @@ impl Registry {
     /// Looks at every instance now.
     pub async fn check(&self) {
         let mut looks = JoinSet::new();
-        for instance in self.instances.values().cloned() {
+        for instance in self.instances.values() {
+            let instance = instance.clone();
             let timeout = self.health.timeout.0;
             looks.spawn(async move { instance.check(timeout).await });
         }
@@ -123,7 +124,8 @@ impl Registry {
     /// Closes every instance, side by side; none takes longer than `limit`.
     pub async fn close(&self, limit: Duration) {
         let mut closes = JoinSet::new();
-        for instance in self.instances.values().cloned() {
+        for instance in self.instances.values() {
+            let instance = instance.clone();
             closes.spawn(async move {
                 match tokio::time::timeout(limit, instance.close()).await {
                     Ok(Ok(())) => tracing::debug!(instance = instance.name(), "instance closed"),

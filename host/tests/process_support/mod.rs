@@ -50,7 +50,9 @@ impl House {
     /// The command, before its arguments.
     pub fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_chassis"));
-        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CHASSIS") || name.starts_with("OTEL")) {
+        for (name, _) in
+            std::env::vars().filter(|(name, _)| name.starts_with("CHASSIS") || name.starts_with("OTEL"))
+        {
             command.env_remove(name);
         }
         command.current_dir(self.dir.path()).env("CHASSIS_PLUGINS_DIR", self.path("plugins"));
@@ -65,7 +67,8 @@ impl House {
 
     /// `chassis run`, when it is ready.
     pub fn run(&self) -> Running {
-        let mut child = self.command().arg("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child =
+            self.command().arg("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, ready) = mpsc::channel();
         let log = std::thread::spawn(move || {
@@ -157,7 +160,8 @@ impl Done {
 
 /// The example's library, which cargo builds beside the tests, as it is a dependency of theirs.
 fn example() -> PathBuf {
-    let name = format!("{}chassis_example_echo{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
+    let name =
+        format!("{}chassis_example_echo{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let test = std::env::current_exe().unwrap();
     let found = test.ancestors().skip(1).take(2).map(|dir: &Path| dir.join(&name)).find(|path| path.exists());
     found.unwrap_or_else(|| panic!("{name} is not built"))
