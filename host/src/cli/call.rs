@@ -121,6 +121,8 @@ async fn items_of(items: ItemStream) -> Result<(), Exit> {
     let mut items = items.with_window(WINDOW);
     while let Some(item) = items.next().await {
         print(item.map_err(CallFailure::from)?.json());
+        // A plugin that always has the next item would keep an interrupt from ever being seen.
+        tokio::task::consume_budget().await;
     }
     Ok(())
 }
