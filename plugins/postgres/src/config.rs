@@ -31,9 +31,9 @@ pub struct Config {
     /// The schema that tables are looked up and made in; the user's search path when absent.
     #[serde(default)]
     pub schema: Option<String>,
-    /// Whether and how the connection is encrypted.
+    /// Whether and how the connection is encrypted; as the URL's `sslmode` says, or `prefer`, when absent.
     #[serde(default)]
-    pub tls_mode: TlsMode,
+    pub tls_mode: Option<TlsMode>,
     /// A file of certificates (PEM) to trust instead of the system's.
     #[serde(default)]
     pub tls_root_cert: Option<String>,
@@ -57,13 +57,12 @@ pub struct Config {
 }
 
 /// Whether and how a connection is encrypted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TlsMode {
     /// Never.
     Disable,
     /// If the server can.
-    #[default]
     Prefer,
     /// Always, whoever the server is.
     Require,
@@ -108,8 +107,11 @@ impl Config {
         if let Some(file) = &self.tls_root_cert {
             options = options.ssl_root_cert(file);
         }
+        if let Some(mode) = self.tls_mode {
+            options = options.ssl_mode(mode.into());
+        }
         let options = options.statement_cache_capacity(self.statement_cache);
-        Ok(options.ssl_mode(self.tls_mode.into()).application_name(&format!("chassis/{instance}")))
+        Ok(options.application_name(&format!("chassis/{instance}")))
     }
 }
 
