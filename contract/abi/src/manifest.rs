@@ -189,7 +189,8 @@ pub struct Telemetry {
     /// Pointer into the configuration to the address of the server: a URL, or `host:port`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
-    /// Pointers into the configuration for `db.namespace`, joined with `|`.
+    /// Pointers into the configuration for `db.namespace`, joined with `|`. `/a or /b` is the first that is there; of a URL the path
+    /// counts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub namespace: Vec<String>,
     /// The server's usual port, left out of `server.port`.

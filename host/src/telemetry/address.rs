@@ -23,6 +23,7 @@ impl Address {
         if text.is_empty() {
             return None;
         }
+        let text = text.strip_prefix("unix://").unwrap_or(text);
         if text.starts_with('/') {
             return Some(Self { host: text.to_owned(), port: None });
         }
@@ -93,6 +94,7 @@ mod tests {
         assert_eq!(Address::parse("http://[::1]:9200", None), address("::1", Some(9200)));
         assert_eq!(Address::parse("https://api.example.org/v1", None), address("api.example.org", Some(443)));
         assert_eq!(Address::parse("/run/redis.sock", None), address("/run/redis.sock", None));
+        assert_eq!(Address::parse("unix:///run/redis.sock", Some(6379)), address("/run/redis.sock", None));
         assert_eq!(Address::parse("", None), None);
     }
 

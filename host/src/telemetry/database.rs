@@ -32,7 +32,10 @@ impl Database {
             common.text(("db.system.name", "db_system_name"), system, attributes, &mut labels);
         }
         common.text(("db.operation.name", "db_operation_name"), &declared.operation, attributes, &mut labels);
-        if let Some(namespace) = namespace(&declared.namespace, common.config) {
+        let fallback = || declared.attributes.get("db.namespace").cloned();
+        if let Some(namespace) =
+            namespace(&declared.namespace, common.config, common.secrets).or_else(fallback)
+        {
             common.text(("db.namespace", "db_namespace"), &namespace, attributes, &mut labels);
         }
         common.server(false, attributes, &mut labels);
@@ -91,20 +94,22 @@ impl Database {
     }
 }
 
-/// The values at these pointers, joined with `|`. A value that is a URL counts with its path: `postgres://host/shop` is `shop`.
-fn namespace(pointers: &[String], config: &Value) -> Option<String> {
-    let part = |pointer: &String| match config.pointer(pointer)? {
-        Value::String(text) => match text.split_once("://") {
-            Some((_, rest)) => {
-                let path = rest.split(['?', '#']).next()?.split_once('/')?.1;
-                Some(path.to_owned())
-            }
-            None => Some(text.clone()),
-        },
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
+/// The values at these pointers, joined with `|`: of a URL its path (`postgres://host/shop` is `shop`), and of another secret nothing.
+fn namespace(pointers: &[String], config: &Value, secrets: &[String]) -> Option<String> {
+    let part = |pointer: &str| {
+        let text = match config.pointer(pointer)? {
+            Value::String(text) => match text.split_once("://") {
+                Some((_, rest)) => rest.split(['?', '#']).next()?.split_once('/')?.1.to_owned(),
+                None if secrets.iter().any(|secret| secret == pointer) => return None,
+                None => text.clone(),
+            },
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
+        Some(text).filter(|text| !text.is_empty())
     };
-    let parts: Vec<String> = pointers.iter().filter_map(part).filter(|part| !part.is_empty()).collect();
+    let parts: Vec<String> =
+        pointers.iter().filter_map(|either| either.split(" or ").find_map(part)).collect();
     (!parts.is_empty()).then(|| parts.join("|"))
 }
 
@@ -115,12 +120,17 @@ mod tests {
 
     #[test]
     fn a_namespace_is_joined_from_the_configuration() {
-        let config = json!({"url": "postgres://u:p@h:5432/microservices_db?sslmode=disable", "schema": "public", "database": 0});
+        let config = json!({
+            "url": "postgres://u:p@h:5432/microservices_db?sslmode=disable", "schema": "public", "database": 1,
+            "bare": "redis://h:6379", "key": "hunter2", "none": null,
+        });
         let of = |pointers: &[&str]| {
-            namespace(&pointers.iter().map(ToString::to_string).collect::<Vec<_>>(), &config)
+            let pointers: Vec<String> = pointers.iter().map(ToString::to_string).collect();
+            namespace(&pointers, &config, &["/url".to_owned(), "/key".to_owned()])
         };
         assert_eq!(of(&["/url", "/schema"]).as_deref(), Some("microservices_db|public"));
-        assert_eq!(of(&["/database"]).as_deref(), Some("0"));
-        assert_eq!(of(&["/missing"]), None);
+        assert_eq!(of(&["/database or /url"]).as_deref(), Some("1"));
+        assert_eq!(of(&["/none or /missing or /url"]).as_deref(), Some("microservices_db"));
+        assert_eq!(of(&["/missing", "/bare", "/key"]), None);
     }
 }

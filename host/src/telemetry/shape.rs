@@ -57,6 +57,8 @@ pub(super) enum Outcome<'a> {
 pub(super) struct Common<'a> {
     pub declared: &'a Declared,
     pub config: &'a Value,
+    /// Pointers to what the configuration keeps secret.
+    pub secrets: &'a [String],
     pub address: Option<Address>,
     pub target: Option<Target>,
 }
@@ -104,6 +106,7 @@ impl Shape {
         let common = Common {
             declared,
             config,
+            secrets: &manifest.secrets,
             address: server.and_then(|text| Address::parse(text, declared.default_port)),
             target: Target::of(manifest, op),
         };
@@ -123,7 +126,7 @@ impl Shape {
                 inputs.push((key, Template::Value(Pointer::new(pointer))));
             } else if value.contains('{') {
                 inputs.push((key, Template::Text(Piece::parse(value, shown.as_deref()))));
-            } else {
+            } else if name != "db.namespace" {
                 attributes.push(KeyValue::new(key, Arc::<str>::from(&**value)));
             }
         }

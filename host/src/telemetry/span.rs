@@ -41,6 +41,8 @@ pin_project! {
     }
 }
 
+/// Longer texts are cut: a span is no place for a document.
+const MAX_TEXT: usize = 4096;
 /// Links beyond these are left out: a stream may bring any number of messages.
 const MAX_LINKS: usize = 128;
 
@@ -175,7 +177,8 @@ impl Recording {
         self.status = Status::error(description);
     }
 
-    pub fn finish(self, telemetry: &Telemetry, context: &SpanContext, elapsed: Duration) {
+    pub fn finish(mut self, telemetry: &Telemetry, context: &SpanContext, elapsed: Duration) {
+        self.attributes.iter_mut().for_each(shorten);
         let mut links = SpanLinks::default();
         links.links = self.links;
         telemetry.pipeline().finished(SpanData {
@@ -193,5 +196,14 @@ impl Recording {
             status: self.status,
             instrumentation_scope: telemetry.scope().clone(),
         });
+    }
+}
+
+fn shorten(attribute: &mut KeyValue) {
+    if let Value::String(text) = &attribute.value
+        && text.as_str().len() > MAX_TEXT
+    {
+        let text = text.as_str();
+        attribute.value = text[..text.floor_char_boundary(MAX_TEXT)].to_owned().into();
     }
 }

@@ -93,7 +93,18 @@ fn database(op: &Operation, target: Option<&str>) -> Expected {
     } else {
         told.operation.clone()
     };
-    let mut allowed = vec!["db.namespace"];
+    let mut allowed = Vec::new();
+    if !told.namespace.is_empty() {
+        let namespace = vec!["space"; told.namespace.len()].join("|");
+        exact.insert("db.namespace", namespace.clone());
+        labels.insert("db_namespace", namespace);
+    }
+    if system == "redis" && !op.name.ends_with("_many") {
+        // The command with its key; values are never told.
+        let text = exact.get("db.operation.name").map(|command| format!("{command} text"));
+        let values = matches!(op.name.as_str(), "set" | "set_raw" | "expire" | "increment");
+        exact.insert("db.query.text", text.unwrap_or_default() + if values { " ?" } else { "" });
+    }
     if system == "elasticsearch" {
         for required in ["http.request.method", "url.full"] {
             assert!(told.attributes.contains_key(required), "{}: {required} is required", op.name);

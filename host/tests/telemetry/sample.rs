@@ -57,7 +57,7 @@ pub fn output(op: &Operation) -> Value {
 /// A configuration with a server on an unusual port, and a password in its address.
 pub fn config(op: &Operation) -> Value {
     let mut config = json!({});
-    for at in &op.telemetry.namespace {
+    for at in op.telemetry.namespace.iter().flat_map(|either| either.split(" or ")) {
         set(&mut config, at, json!("space"));
     }
     if let Some(at) = &op.telemetry.server {
