@@ -32,14 +32,9 @@ async fn a_run_is_one_trace_and_a_processed_message_links_to_it() {
     let created = flow(&app, "create-user", user).await;
     let welcomed = flow(&app, "process-welcome", json!({})).await;
     call(&app, "users", "query", json!({"sql": "SELECT email FROM users WHERE username = 'hunter2'"})).await;
-    let request = Request::of(&json!({"sql": "SELECT id FROM users"}));
-    let mut reply = app.registry.operation("users", "query_stream").unwrap().call(request).await.unwrap();
-    let mut stream = reply.stream.take().unwrap();
-    stream.grant(10);
-    while let Some(item) = stream.next().await {
-        item.unwrap();
-    }
-    drop(stream);
+    take_one(&app, "users", "query_stream", json!({"sql": "SELECT id FROM users"})).await;
+    call(&app, "messages", "publish", json!({"queue": "welcome_messages", "body": "again"})).await;
+    take_one(&app, "messages", "consume", json!({"queue": "welcome_messages"})).await;
     let telemetry = app.telemetry.clone();
     telemetry.flush().await;
     let spans = received.spans();
@@ -75,6 +70,10 @@ async fn a_run_is_one_trace_and_a_processed_message_links_to_it() {
     }
 
     assert!(spans.iter().filter(|span| span.name == "SELECT users").count() >= 2, "the query and the stream");
+    assert!(
+        spans.iter().any(|span| span.name == "consume welcome_messages"),
+        "a subscription is over when it is made"
+    );
     assert!(!received.text().contains("hunter2"), "a value of a statement is in a span");
 
     let memory = telemetry.trace(&created).unwrap();
@@ -93,14 +92,16 @@ async fn a_run_is_one_trace_and_a_processed_message_links_to_it() {
             "chassis_calls_total",
             labels(&[("name", "users"), ("operation", "query_stream"), ("outcome", "ok")]),
         ),
-        ("messaging_client_sent_messages_total", labels(&[("messaging_operation_name", "publish")])),
         ("messaging_client_consumed_messages_total", labels(&[("messaging_operation_name", "receive")])),
+        ("messaging_client_consumed_messages_total", labels(&[("messaging_operation_name", "consume")])),
         ("messaging_process_duration_seconds_count", labels(&[])),
         ("chassis_flow_duration_seconds_count", labels(&[("flow", "create-user")])),
         ("chassis_plugin_info", labels(&[("plugin", "embedded"), ("isolation", "none")])),
     ] {
         assert_eq!(value_of(&metrics, metric, &of), Some(1.0), "{metric} {of:?}");
     }
+    let sent = labels(&[("messaging_operation_name", "publish")]);
+    assert_eq!(value_of(&metrics, "messaging_client_sent_messages_total", &sent), Some(2.0));
     assert_eq!(value_of(&metrics, "chassis_bulkhead_in_flight", &labels(&[("name", "users")])), Some(0.0));
     for metric in ["chassis_spans_dropped_total", "process_resident_memory_bytes", "chassis_runtime_workers"]
     {
@@ -118,6 +119,14 @@ async fn flow(app: &App, name: &str, input: Value) -> String {
 
 async fn call(app: &App, instance: &str, operation: &str, input: Value) {
     app.registry.operation(instance, operation).unwrap().call(Request::of(&input)).await.unwrap();
+}
+
+/// Takes the first item of a stream and has enough.
+async fn take_one(app: &App, instance: &str, operation: &str, input: Value) {
+    let call = app.registry.operation(instance, operation).unwrap().call(Request::of(&input));
+    let mut stream = call.await.unwrap().stream.unwrap();
+    stream.grant(1);
+    stream.next().await.unwrap().unwrap();
 }
 
 fn config(dir: &Path, plugins: &Path, endpoint: String) -> Config {
