@@ -7,7 +7,6 @@ use bytes::{Bytes, BytesMut};
 use chassis_abi::Code;
 use http_body_util::BodyExt;
 use hyper::body::Body as _;
-use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -44,18 +43,24 @@ pub fn kind(headers: &HeaderMap) -> Kind {
 }
 
 /// The whole body, at most `limit` bytes, within `timeout`. One that came in one piece is not copied.
-pub async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
+pub async fn read(mut body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Problem> {
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(limit));
     }
-    let mut reading = pin!(collect(body, limit));
-    // A small body is there with its head: only one that is not pays for a timer.
-    match futures_util::poll!(reading.as_mut()) {
-        Poll::Ready(bytes) => bytes,
-        Poll::Pending => {
-            tokio::time::timeout(timeout, reading).await.unwrap_or_else(|_| Err(stalled(timeout)))
-        }
+    // A small body is there with its head, in one piece. Only another one pays for a timer and for the room to be joined in.
+    let first = match futures_util::poll!(body.frame()) {
+        Poll::Ready(None) => return Ok(Bytes::new()),
+        Poll::Ready(Some(frame)) => frame.map_err(|error| broken(&error))?.into_data().unwrap_or_default(),
+        Poll::Pending => Bytes::new(),
+    };
+    if first.len() > limit {
+        return Err(too_large(limit));
     }
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let rest = Box::pin(tokio::time::timeout(timeout, collect(first, body, limit)));
+    rest.await.unwrap_or_else(|_| Err(stalled(timeout)))
 }
 
 /// A `Content-Type` that the operation does not take.
@@ -88,27 +93,22 @@ pub fn broken(error: &axum::Error) -> Problem {
     Problem::new(Code::InvalidArgument, format!("the body could not be read: {error}"))
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Problem> {
-    let Some(first) = data(&mut body).await? else { return Ok(Bytes::new()) };
-    if first.len() > limit {
-        return Err(too_large(limit));
+async fn collect(first: Bytes, mut body: Body, limit: usize) -> Result<Bytes, Problem> {
+    let Some(mut chunk) = data(&mut body).await? else { return Ok(first) };
+    if first.is_empty() && body.is_end_stream() && chunk.len() <= limit {
+        return Ok(chunk);
     }
-    if body.is_end_stream() {
-        return Ok(first);
-    }
-    let Some(second) = data(&mut body).await? else { return Ok(first) };
     let expected = body.size_hint().lower().min(limit as u64) as usize;
-    let mut all = BytesMut::with_capacity(first.len() + second.len() + expected);
+    let mut all = BytesMut::with_capacity(first.len() + chunk.len() + expected);
     all.extend_from_slice(&first);
-    let mut next = Some(second);
-    while let Some(chunk) = next {
+    loop {
         if all.len() + chunk.len() > limit {
             return Err(too_large(limit));
         }
         all.extend_from_slice(&chunk);
-        next = data(&mut body).await?;
+        let Some(next) = data(&mut body).await? else { return Ok(all.freeze()) };
+        chunk = next;
     }
-    Ok(all.freeze())
 }
 
 /// The next piece of data; trailers are passed over.

@@ -27,16 +27,22 @@ const OCTET_STREAM: HeaderValue = HeaderValue::from_static("application/octet-st
 /// Clients take about this much in one header.
 const OUTPUT_LIMIT: usize = 8 * 1024;
 
-/// Calls an operation of an instance.
-pub async fn call(State(edge): State<Edge>, request: axum::extract::Request) -> Response {
+/// Calls an operation of an instance. Not an `async fn`, which would keep the request beside its parts: what a request needs while
+/// it waits is allocated as one piece, and a small one is quickly had.
+pub fn call(
+    State(edge): State<Edge>,
+    request: axum::extract::Request,
+) -> impl Future<Output = Response> + Send {
     let (parts, body) = request.into_parts();
-    let span = edge.observe(&parts, Some(ROUTE));
-    match answer(&edge, &parts, body, span.context().clone()).await {
-        Ok((_, Reply { stream: Some(items), .. })) => {
-            stream::response(items, edge.settings().stream_window, edge.0.cut.clone(), span)
+    async move {
+        let span = edge.observe(&parts, Some(ROUTE));
+        match answer(&edge, &parts, body, span.context()).await {
+            Ok((_, Reply { stream: Some(items), .. })) => {
+                stream::response(items, edge.settings().stream_window, edge.0.cut.clone(), span)
+            }
+            Ok((shape, reply)) => span.respond(whole(shape, &parts.headers, reply)),
+            Err(problem) => span.respond(Err(problem)),
         }
-        Ok((shape, reply)) => span.respond(whole(shape, &parts.headers, reply)),
-        Err(problem) => span.respond(Err(problem)),
     }
 }
 
@@ -54,35 +60,34 @@ async fn answer(
     edge: &Edge,
     parts: &Parts,
     body: Body,
-    trace: SpanContext,
+    trace: &SpanContext,
 ) -> Result<(Shape, Reply), Problem> {
     let (instance, operation) = names(parts.uri.path());
     let host = edge.host();
     let shape =
         host.shape(instance, operation).map_err(|failure| unknown(edge, instance, operation, failure))?;
-    let context = context::context(&parts.headers, trace)?;
+    // Before the body, which may take its time: the caller's deadline counts from here.
+    let context = context::context(&parts.headers, trace.clone())?;
+    let kind = body::kind(&parts.headers);
     let settings = edge.settings();
     let (limit, timeout) = (settings.body_limit.bytes(), settings.body_timeout.0);
-    let mut request = Request { context, ..Request::default() };
-    match body::kind(&parts.headers) {
-        Kind::Json if !shape.upload => request.json = body::read(body, limit, timeout).await?,
-        Kind::Raw if shape.raw_input => {
-            request.json = input(&parts.headers);
-            request.raw = body::read(body, limit, timeout).await?;
-        }
-        Kind::Lines if shape.upload => {
-            request.json = input(&parts.headers);
-            let (sender, items) = Upload::channel();
-            request.upload = Some(items);
-            let limits = upload::Limits { line: limit, stall: timeout };
-            let call = host.call(instance, operation, request);
-            return Ok((shape, uploading(call, upload::feed(body, limits, sender)).await?));
-        }
-        // No body at all is the empty input; a body of no type is nothing to guess at.
-        Kind::Nothing if hyper::body::Body::is_end_stream(&body) && !shape.upload => {}
-        _ => return Err(body::unsupported(&parts.headers, accepted(shape))),
+    if kind == Kind::Lines && shape.upload {
+        let (sender, items) = Upload::channel();
+        let request =
+            Request { json: input(&parts.headers), context, upload: Some(items), ..Request::default() };
+        let call = host.call(instance, operation, request);
+        let feed = upload::feed(body, upload::Limits { line: limit, stall: timeout }, sender);
+        return Ok((shape, Box::pin(uploading(call, feed)).await?));
     }
-    Ok((shape, host.call(instance, operation, request).await?))
+    let attached = kind == Kind::Raw && shape.raw_input;
+    // No body at all is the empty input; a body of no type is nothing to guess at.
+    let nothing = kind == Kind::Nothing && hyper::body::Body::is_end_stream(&body);
+    if shape.upload || !(attached || nothing || kind == Kind::Json) {
+        return Err(body::unsupported(&parts.headers, accepted(shape)));
+    }
+    let body = body::read(body, limit, timeout).await?;
+    let (json, raw) = if attached { (input(&parts.headers), body) } else { (body, Bytes::new()) };
+    Ok((shape, host.call(instance, operation, Request { json, raw, context, upload: None }).await?))
 }
 
 /// Instance and operation of a path that the router has matched. Names have no character that would have to be escaped.

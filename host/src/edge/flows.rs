@@ -28,6 +28,7 @@ pub async fn run(
     if !known().any(|name| name == flow) {
         return Err(Problem::unknown("flow", &flow, known()));
     }
+    let context = context::context(&parts.headers, trace)?;
     let input = match body::kind(&parts.headers) {
         Kind::Json => {
             let settings = edge.settings();
@@ -38,7 +39,6 @@ pub async fn run(
         Kind::Nothing if hyper::body::Body::is_end_stream(&body) => json!({}),
         _ => return Err(body::unsupported(&parts.headers, "application/json")),
     };
-    let context = context::context(&parts.headers, trace)?;
     answer(engine.run(&flow, input, context).await?)
 }
 

@@ -18,7 +18,10 @@ impl Host for Registry {
         operation: &'a str,
         request: Request,
     ) -> BoxFuture<'a, Result<Reply, CallFailure>> {
-        Box::pin(self.call(instance, operation, request))
+        match self.operation(instance, operation) {
+            Ok(operation) => Box::pin(operation.call(request)),
+            Err(failure) => Box::pin(std::future::ready(Err(failure))),
+        }
     }
 
     fn instances(&self) -> Vec<InstanceInfo> {
