@@ -6,7 +6,7 @@ use crate::config::{Config, Problems};
 use crate::flow::set::FlowErrors;
 use crate::flow::trace::Spans;
 use crate::flow::{Calls, Engine, FlowSet};
-use crate::registry::{Registry, remove_copies};
+use crate::registry::Registry;
 use crate::static_server::StaticServers;
 use crate::telemetry::{self, Telemetry};
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl App {
         self.registry.close(CLOSE).await;
         self.statics.stop();
         self.telemetry.shutdown().await;
-        remove_copies();
+        self.registry.plugins().remove_copies();
     }
 }
 

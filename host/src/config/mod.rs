@@ -46,6 +46,8 @@ pub struct Config {
     pub name: String,
     /// Where the plugins are.
     pub plugins_dir: PathBuf,
+    /// Where copies of loaded plugins lie.
+    pub generations_dir: PathBuf,
     /// Where the flows are.
     pub flows_dir: PathBuf,
     /// The HTTP edge.
@@ -159,6 +161,7 @@ impl Config {
         Ok(Self {
             name,
             plugins_dir: raw.plugins_dir.unwrap_or_else(|| default_plugins_dir(outside)),
+            generations_dir: raw.generations_dir.unwrap_or_else(|| default_generations_dir(outside)),
             flows_dir: raw.flows_dir.unwrap_or_else(|| "flows".into()),
             edge: raw.edge,
             telemetry: raw.telemetry,
@@ -220,6 +223,12 @@ impl Source {
             }
         }
     }
+}
+
+/// Users of one machine do not share it: what one may write another would run.
+fn default_generations_dir(outside: &impl Outside) -> PathBuf {
+    let user = outside.variable("USER").filter(|user| user.chars().all(char::is_alphanumeric));
+    std::env::temp_dir().join(format!("chassis-{}", user.unwrap_or_default()))
 }
 
 fn default_plugins_dir(outside: &impl Outside) -> PathBuf {

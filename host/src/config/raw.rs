@@ -12,6 +12,8 @@ use std::path::PathBuf;
 pub struct Raw {
     /// Where the plugins are.
     pub plugins_dir: Option<PathBuf>,
+    /// Where copies of loaded plugins lie: a folder that can be written to, and run from.
+    pub generations_dir: Option<PathBuf>,
     /// Where the flows are.
     pub flows_dir: Option<PathBuf>,
     /// The HTTP edge.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub fn shown(config: &Config, plugins: &Plugins) -> Value {
     let mut shown = json!({
         "plugins_dir": config.plugins_dir,
+        "generations_dir": config.generations_dir,
         "flows_dir": config.flows_dir,
         "edge": config.edge,
         "telemetry": config.telemetry,

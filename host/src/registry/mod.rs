@@ -10,7 +10,7 @@ mod time;
 
 pub use instance::{Instance, Operation, OperationRef};
 pub use names::Names;
-pub use plugins::{Available, CONTRACTS, Plugins, Refused, remove_copies};
+pub use plugins::{Available, CONTRACTS, Plugins, Refused};
 pub use status::{LastError, Pool, State, Status};
 pub use time::Moment;
 

@@ -76,9 +76,11 @@ impl Plugins {
     }
 
     /// Loads those of these names, side by side.
-    pub async fn load(&mut self, names: impl IntoIterator<Item = &str>) {
+    ///
+    /// Copies of what is open lie in `generations_dir`, in a folder of this process.
+    pub async fn load(&mut self, names: impl IntoIterator<Item = &str>, generations_dir: PathBuf) {
         let known_contracts: Vec<String> = CONTRACTS.iter().map(|name| (*name).to_owned()).collect();
-        let options = Arc::new(LoadOptions { generations_dir: generations_dir(), known_contracts });
+        let options = Arc::new(LoadOptions { generations_dir, known_contracts });
         let mut loads = JoinSet::new();
         for name in names {
             if let Some(available) = self.available.get(name).filter(|available| available.plugin.is_none()) {
@@ -103,6 +105,14 @@ impl Plugins {
                     self.refuse(&refusal);
                 }
             }
+        }
+    }
+
+    /// Removes the copies of what was loaded, at the end of the host. What is mapped stays mapped, and the folder itself is
+    /// removed by the next process that loads.
+    pub fn remove_copies(&self) {
+        for plugin in self.available.values().filter_map(|available| available.plugin.as_ref()) {
+            let _ = std::fs::remove_file(plugin.loaded_path());
         }
     }
 
@@ -139,14 +149,4 @@ fn libraries(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)?;
     let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
     Ok(paths.filter(|path| path.extension().is_some_and(|found| found == extension)).collect())
-}
-
-/// Copies that are open lie here: of this process alone, so that hosts on one machine do not meet.
-fn generations_dir() -> PathBuf {
-    std::env::temp_dir().join(format!("chassis-{}", std::process::id()))
-}
-
-/// Removes the copies, at the end of the process. What is mapped stays mapped.
-pub fn remove_copies() {
-    let _ = std::fs::remove_dir_all(generations_dir());
 }

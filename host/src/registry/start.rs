@@ -21,7 +21,8 @@ pub(super) async fn start(
     let mut plugins = Plugins::inspect(&config.plugins_dir).await?;
     let checked = check::check(config, &plugins)?;
     let secrets = Arc::new(checked.secrets);
-    plugins.load(config.instances.values().map(|instance| instance.plugin.as_str())).await;
+    let needed = config.instances.values().map(|instance| instance.plugin.as_str());
+    plugins.load(needed, config.generations_dir.clone()).await;
     for (name, available) in &plugins.available {
         let Some(plugin) = &available.plugin else { continue };
         let (manifest, generation) = (plugin.manifest(), plugin.generation());
