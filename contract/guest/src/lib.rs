@@ -4,7 +4,7 @@
 //! hand: the host traces, measures, limits and repeats calls by what the plugin's manifest says, and the manifest is made of the
 //! Rust types and of `plugin.toml`.
 //!
-//! ```ignore
+//! ```text
 //! chassis_guest::export!(driver::Redis);
 //! ```
 

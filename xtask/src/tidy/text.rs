@@ -8,6 +8,7 @@ const MOST_LINES: usize = 400;
 // Put together from halves, so that this file keeps the rules, too.
 const UNSAFE: &str = concat!("un", "safe");
 const IGNORE: &str = concat!("#[ig", "nore");
+const IGNORED_EXAMPLE: &str = concat!("```ig", "nore");
 const NOTES: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!(")];
 const PLACES: [&str; 4] =
     [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
@@ -34,6 +35,9 @@ pub fn check(source: &Source) -> Vec<Violation> {
         }
         if PLACES.iter().any(|place| has_word(line, place)) {
             tell("a path of somebody's machine; derive it, or say it in words");
+        }
+        if rust && line.contains(IGNORED_EXAMPLE) {
+            tell("an example that is never compiled; let it compile, or call it `text`");
         }
         let code = line.split("//").next().unwrap_or_default();
         if rust && code.contains(IGNORE) {
@@ -99,6 +103,7 @@ mod tests {
         );
         assert_eq!(advice("host/src/a.rs", &format!("\"'{UNSAFE}-inline'\"\n#[{UNSAFE}(no_mangle)]\n")), [2]);
         assert_eq!(advice("host/src/a.rs", &format!("#[test]\n{IGNORE}]\n")), [2]);
+        assert_eq!(advice("host/src/a.rs", &format!("/// {IGNORED_EXAMPLE}\n")), [1]);
         assert_eq!(advice("README.md", &format!("x\n\n{}: later\n", NOTES[0])), [3]);
         assert_eq!(
             advice("README.md", &format!("cd {}x\nhttps://a.example{}x\n", PLACES[0], PLACES[2])),
