@@ -1,7 +1,7 @@
 //! Why a call failed: the plugin's error, or a refusal of the host's own.
 
-pub use chassis_loader::CallError;
 use chassis_abi::Code;
+pub use chassis_loader::CallError;
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;

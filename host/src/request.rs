@@ -1,7 +1,7 @@
 //! What a call carries through the host.
 
-pub use chassis_loader::{ItemStream, Reply, Upload};
 use bytes::Bytes;
+pub use chassis_loader::{ItemStream, Reply, Upload};
 use opentelemetry::trace::SpanContext;
 use std::sync::Arc;
 use std::time::Duration;
