@@ -14,7 +14,7 @@ use crate::ui::{say, took};
 pub struct Options {
     /// Which plugins: the names of folders under plugins/ and examples/. All, if none is named
     plugins: Vec<String>,
-    /// Build with optimisation, into <target>/release/plugins
+    /// Build with optimisation, into the folder release/plugins of the target folder
     #[arg(long)]
     release: bool,
 }

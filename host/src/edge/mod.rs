@@ -1,6 +1,6 @@
 //! The HTTP edge: operations and flows as routes, and what the host says of itself.
 //!
-//! A request's way: [`server`] accepts it, [`observe`] gives it a span and its answer the trace's id, [`call`] or another route
+//! A request's way: `server` accepts it, `observe` gives it a span and its answer the trace's id, `call` or another route
 //! answers, and whatever fails becomes a [`Problem`].
 
 mod body;

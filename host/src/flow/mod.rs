@@ -1,7 +1,7 @@
 //! Flows: business operations declared as data.
 //!
 //! A file is read ([`model`], by way of [`document`], [`schema`], [`template`] and [`expression`]), its steps run as [`plan`] allows
-//! ([`engine`], [`forward`]), and what was done is taken back where one of them fails ([`undo`]). [`state`] holds every transition there
+//! ([`engine`], [`forward`]), and what was done is taken back where one of them fails (`undo`). [`state`] holds every transition there
 //! is. A run calls roles through [`calls::Calls`] and knows no plugin.
 
 pub mod calls;

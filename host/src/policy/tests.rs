@@ -166,7 +166,7 @@ fn places_are_neither_lost_nor_made() {
             seed ^= seed << 13;
             seed ^= seed >> 7;
             seed ^= seed << 17;
-            if seed % 3 == 0 && !held.is_empty() {
+            if seed.is_multiple_of(3) && !held.is_empty() {
                 held.swap_remove(seed as usize / 3 % held.len());
             } else {
                 match bulkhead.enter() {

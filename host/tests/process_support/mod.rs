@@ -1,5 +1,5 @@
 //! The real binary as a child process, with the example plugin in a folder of its own.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
