@@ -35,7 +35,7 @@ pub(crate) fn write(
 static FOLDERS: Mutex<Option<HashMap<PathBuf, (PathBuf, File)>>> = Mutex::new(None);
 
 fn own_folder(dir: &Path) -> io::Result<PathBuf> {
-    fs::create_dir_all(dir)?;
+    private().recursive(true).create(dir)?;
     let dir = dir.canonicalize()?;
     let mut folders = FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
     let folders = folders.get_or_insert_default();
@@ -53,7 +53,8 @@ fn new_folder(dir: &Path) -> io::Result<(PathBuf, File)> {
     loop {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let folder = dir.join(format!("{}-{now}", std::process::id()));
-        fs::create_dir(&folder)?;
+        private().create(&folder)?;
+        refuse_if_shared(dir, &folder)?;
         let lock_path = folder.join("lock");
         let locked = File::create(&lock_path).and_then(|lock| lock.lock().map(|()| lock));
         // Another process may have taken the folder for a dead one's before the lock was held.
@@ -63,6 +64,37 @@ fn new_folder(dir: &Path) -> io::Result<(PathBuf, File)> {
             _ => {}
         }
     }
+}
+
+/// Makes folders that only their owner may enter: what lies in them is run.
+fn private() -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// Another user who may write to `dir` could put a library of his own in the place of ours.
+#[cfg(unix)]
+fn refuse_if_shared(dir: &Path, ours: &Path) -> io::Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    const OTHERS_WRITE: u32 = 0o022;
+    const STICKY: u32 = 0o1000;
+    let (around, own) = (fs::metadata(dir)?, fs::metadata(ours)?);
+    let strangers = around.uid() != own.uid() && around.uid() != 0;
+    let open = around.mode() & OTHERS_WRITE != 0 && around.mode() & STICKY == 0;
+    if !strangers && !open {
+        return Ok(());
+    }
+    // It is empty: removing it can only fail if it is gone.
+    let _ = fs::remove_dir(ours);
+    let why = "other users may write to it; set `generations_dir` to a folder of your own";
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+}
+
+#[cfg(not(unix))]
+fn refuse_if_shared(_: &Path, _: &Path) -> io::Result<()> {
+    Ok(())
 }
 
 /// Removes what dead processes left. What cannot be removed harms nobody.

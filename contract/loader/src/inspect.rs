@@ -31,7 +31,7 @@ pub struct Inspected {
 /// # Errors
 /// A [`Refusal`] when the file is no library for this machine and this boundary, or carries no sound manifest.
 pub fn inspect(path: &Path) -> Result<Inspected, Refusal> {
-    let contents = std::fs::read(path).map_err(|error| Refusal::io(path, "reading it", &error))?;
+    let contents = read(path, "reading it")?;
     let section = manifest_section(path, &contents)?;
     let (manifest, abi) = header::parse(path, section)?;
     sanity::check(path, &manifest)?;
@@ -45,6 +45,22 @@ pub fn inspect(path: &Path) -> Result<Inspected, Refusal> {
     })
 }
 
+/// No library is larger: a file that is would only fill the memory.
+const LARGEST: u64 = 1 << 30;
+
+/// A pipe would be waited for, and a device read, for ever.
+fn read(path: &Path, doing: &str) -> Result<Vec<u8>, Refusal> {
+    let failed = |error: std::io::Error| Refusal::io(path, doing, &error);
+    let metadata = std::fs::metadata(path).map_err(failed)?;
+    let found = match metadata.len() {
+        _ if !metadata.is_file() => "no regular file".to_owned(),
+        length if length > LARGEST => format!("{length} bytes"),
+        _ => return std::fs::read(path).map_err(failed),
+    };
+    let expected = format!("a regular file of at most {LARGEST} bytes");
+    Err(Refusal::new(RefusalKind::NotALibrary, path, found, expected, "take it out of the folder of plugins"))
+}
+
 impl Inspected {
     /// The bytes that were inspected: those that were read then, or the file's, if it is still the same build.
     pub(crate) fn contents(&self) -> Result<Vec<u8>, Refusal> {
@@ -52,7 +68,7 @@ impl Inspected {
             return Ok(contents);
         }
         let path = &self.path;
-        let contents = std::fs::read(path).map_err(|error| Refusal::io(path, "reading it again", &error))?;
+        let contents = read(path, "reading it again")?;
         let found = build_id(&contents);
         if found == self.build_id {
             return Ok(contents);

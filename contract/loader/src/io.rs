@@ -11,6 +11,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use tokio::net::{TcpStream, UnixStream};
@@ -18,7 +19,11 @@ use tokio::task::AbortHandle;
 
 /// Begins to connect and answers at once; a failure is seen by the first read or write.
 pub(crate) fn connect(host: Arc<HostTable>, address: &str) -> ChassisIo {
-    let link = Arc::new(Link { socket: OnceLock::new(), waiting: Mutex::default() });
+    let link = Arc::new(Link {
+        socket: OnceLock::new(),
+        waiting: Mutex::default(),
+        let_others: AtomicBool::new(false),
+    });
     let connecting = Arc::clone(&link);
     let (address, services) = (address.to_owned(), Arc::clone(&host));
     let task = host.runtime().spawn(async move {
@@ -50,6 +55,8 @@ struct HostIo {
 struct Link {
     socket: OnceLock<Result<Socket, isize>>,
     waiting: Mutex<[Option<Waker>; 2]>,
+    // The writer has let others go first; its next write is sent.
+    let_others: AtomicBool,
 }
 
 enum Socket {
@@ -65,6 +72,21 @@ impl Link {
         let _ = self.socket.set(socket);
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         waiting.into_iter().flatten().for_each(Waker::wake);
+    }
+
+    /// Writes, but lets the tasks that are ready go first, once for each write: what they have to send goes along in the same
+    /// system call. That call is most of what a small request costs.
+    fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> isize {
+        if !self.let_others.load(Ordering::Relaxed) {
+            self.let_others.store(true, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            return IO_PENDING;
+        }
+        let written = self.poll(WRITER, cx, |socket, cx| socket.poll_write(cx, bytes));
+        if written != IO_PENDING {
+            self.let_others.store(false, Ordering::Relaxed);
+        }
+        written
     }
 
     fn poll(
@@ -200,7 +222,7 @@ unsafe extern "C" fn poll_write(
     // SAFETY: see above.
     unsafe {
         let bytes = slice(buffer, len);
-        with_link(data, waker, |link, cx| link.poll(WRITER, cx, |socket, cx| socket.poll_write(cx, bytes)))
+        with_link(data, waker, |link, cx| link.poll_write(cx, bytes))
     }
 }
 

@@ -29,6 +29,15 @@ fn copies_are_kept_apart_and_counted() {
     fs::create_dir(generations.join("not-ours")).unwrap();
 
     let inspected = inspect(&library).unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // Another user could put a library of his own there.
+        fs::set_permissions(&generations, fs::Permissions::from_mode(0o777)).unwrap();
+        let refusal = load(&inspected, &options(dir.path())).unwrap_err();
+        assert!(refusal.to_string().contains("other users may write to it"), "{refusal}");
+        fs::set_permissions(&generations, fs::Permissions::from_mode(0o755)).unwrap();
+    }
     let options = options(dir.path());
     let first = load(&inspected, &options).unwrap();
     assert!(!generations.join("1-1").exists(), "a dead process's folder stays");

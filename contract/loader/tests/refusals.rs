@@ -180,6 +180,18 @@ fn a_file_that_is_not_there_is_refused() {
     assert_eq!(refusal.kind(), RefusalKind::Io);
 }
 
+/// Reading a pipe or a device would last for ever.
+#[test]
+fn what_is_no_regular_file_is_refused_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join("libpipe.so");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.as_path(), Path::new("/dev/zero"), dir.path()] {
+        let refusal = inspect(path).unwrap_err();
+        assert_eq!(refusal.kind(), RefusalKind::NotALibrary, "{refusal}");
+    }
+}
+
 /// What is opened is what was inspected.
 #[test]
 fn a_file_that_is_replaced_after_it_was_inspected_is_noticed() {

@@ -143,6 +143,8 @@ impl Config {
                 );
             }
         }
+        check_listen(&raw.edge.listen, &tree, &mut problems);
+        check_names(raw.instances.keys(), &tree, &mut problems);
         problems.into_result()?;
         let mut secrets = Secrets::default();
         secrets.add_tree(&tree);
@@ -225,10 +227,41 @@ impl Source {
     }
 }
 
+fn check_listen(listen: &str, tree: &Node, problems: &mut Problems) {
+    let port =
+        listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    if !matches!(port, Some(Ok(_))) {
+        let at = tree.at(["edge", "listen"]).map_or(Origin::Default, |node| node.origin.clone());
+        let problem = Problem::new(format!("`{listen}` is no address to listen on"));
+        problems
+            .0
+            .push(problem.at(&at).field("edge.listen").advice("write host:port, such as 127.0.0.1:7700"));
+    }
+}
+
+/// Names stand in paths, labels and variables as they are.
+fn check_names<'a>(names: impl Iterator<Item = &'a String>, tree: &Node, problems: &mut Problems) {
+    const LONGEST: usize = 64;
+    let sound = |name: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        (1..=LONGEST).contains(&name.len()) && name.chars().all(plain)
+    };
+    for name in names.filter(|name| !sound(name)) {
+        let at = tree.at(["instances", name]).map_or(Origin::Default, |node| node.origin.clone());
+        let problem = Problem::new("not a name for an instance").at(&at).field(format!("instances.{name}"));
+        problems.0.push(problem.advice("use at most 64 letters, digits, `-`, `_` and `.`"));
+    }
+}
+
 /// Users of one machine do not share it: what one may write another would run.
 fn default_generations_dir(outside: &impl Outside) -> PathBuf {
-    let user = outside.variable("USER").filter(|user| user.chars().all(char::is_alphanumeric));
-    std::env::temp_dir().join(format!("chassis-{}", user.unwrap_or_default()))
+    #[cfg(target_os = "linux")]
+    let user =
+        std::fs::metadata("/proc/self").ok().map(|own| std::os::unix::fs::MetadataExt::uid(&own).to_string());
+    #[cfg(not(target_os = "linux"))]
+    let user: Option<String> = None;
+    let named = || outside.variable("USER").filter(|user| user.chars().all(char::is_alphanumeric));
+    std::env::temp_dir().join(format!("chassis-{}", user.or_else(named).unwrap_or_default()))
 }
 
 fn default_plugins_dir(outside: &impl Outside) -> PathBuf {

@@ -122,3 +122,19 @@ fn an_unknown_profile_is_answered_with_the_known_ones() {
     let error = Config::load(&Source::Profile("embeded".into())).unwrap_err().to_string();
     assert!(error.contains("did you mean `embedded`?"), "{error}");
 }
+
+#[test]
+fn addresses_and_names_that_cannot_work_are_refused() {
+    for (text, field) in [
+        ("[edge]\nlisten = \"nonsense\"\n", "edge.listen"),
+        ("[edge]\nlisten = \"127.0.0.1:99999\"\n", "edge.listen"),
+        ("[instances.\"a/b\"]\nplugin = \"echo\"\n", "instances.a/b"),
+        ("[instances.\"\"]\nplugin = \"echo\"\n", "instances."),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("test.toml");
+        std::fs::write(&file, text).unwrap();
+        let problems = Config::load(&Source::File(file)).unwrap_err().to_string();
+        assert!(problems.contains(field) && problems.contains("test.toml:"), "{problems}");
+    }
+}
