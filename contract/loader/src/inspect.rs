@@ -62,6 +62,11 @@ fn read(path: &Path, doing: &str) -> Result<Vec<u8>, Refusal> {
 }
 
 impl Inspected {
+    /// Gives the file's bytes back to the system. A later load reads the file again.
+    pub fn forget_contents(&self) {
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// The bytes that were inspected: those that were read then, or the file's, if it is still the same build.
     pub(crate) fn contents(&self) -> Result<Vec<u8>, Refusal> {
         if let Some(contents) = self.contents.lock().unwrap_or_else(PoisonError::into_inner).take() {

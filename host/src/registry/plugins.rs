@@ -92,7 +92,10 @@ impl Plugins {
                 });
             }
         }
-        for (name, loaded, took) in loads.join_all().await {
+        let loaded = loads.join_all().await;
+        // Those that no instance needs would hold their whole files in memory.
+        self.available.values().for_each(|available| available.inspected.forget_contents());
+        for (name, loaded, took) in loaded {
             match loaded {
                 Ok(plugin) => {
                     if let Some(available) = self.available.get_mut(&name) {
