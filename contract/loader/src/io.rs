@@ -11,7 +11,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use tokio::net::{TcpStream, UnixStream};
@@ -19,11 +19,7 @@ use tokio::task::AbortHandle;
 
 /// Begins to connect and answers at once; a failure is seen by the first read or write.
 pub(crate) fn connect(host: Arc<HostTable>, address: &str) -> ChassisIo {
-    let link = Arc::new(Link {
-        socket: OnceLock::new(),
-        waiting: Mutex::default(),
-        let_others: AtomicBool::new(false),
-    });
+    let link = Arc::new(Link { socket: OnceLock::new(), waiting: Mutex::default(), turn: Turn::default() });
     let connecting = Arc::clone(&link);
     let (address, services) = (address.to_owned(), Arc::clone(&host));
     let task = host.runtime().spawn(async move {
@@ -55,8 +51,38 @@ struct HostIo {
 struct Link {
     socket: OnceLock<Result<Socket, isize>>,
     waiting: Mutex<[Option<Waker>; 2]>,
-    // The writer has let others go first; its next write is sent.
-    let_others: AtomicBool,
+    turn: Turn,
+}
+
+/// Before a write, the tasks that are ready may go first: what they have to send then goes along in the same system call, which
+/// is most of what a small request costs. Where that brings nothing, the next writes do not wait. Used by the one writer only.
+#[derive(Default)]
+struct Turn {
+    // What was to be written when the others were let go first; 0 means that they were not.
+    waiting: AtomicUsize,
+    skip: AtomicUsize,
+}
+
+impl Turn {
+    /// So many writes are sent at once after one that gained nothing by waiting.
+    const SKIP: usize = 16;
+
+    fn yields(&self, len: usize) -> bool {
+        let skip = self.skip.load(Ordering::Relaxed);
+        if skip > 0 {
+            self.skip.store(skip - 1, Ordering::Relaxed);
+            return false;
+        }
+        let before = self.waiting.swap(0, Ordering::Relaxed);
+        if before == 0 {
+            self.waiting.store(len, Ordering::Relaxed);
+            return len > 0;
+        }
+        if len <= before {
+            self.skip.store(Self::SKIP, Ordering::Relaxed);
+        }
+        false
+    }
 }
 
 enum Socket {
@@ -74,19 +100,12 @@ impl Link {
         waiting.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Writes, but lets the tasks that are ready go first, once for each write: what they have to send goes along in the same
-    /// system call. That call is most of what a small request costs.
     fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> isize {
-        if !self.let_others.load(Ordering::Relaxed) {
-            self.let_others.store(true, Ordering::Relaxed);
+        if self.turn.yields(bytes.len()) {
             cx.waker().wake_by_ref();
             return IO_PENDING;
         }
-        let written = self.poll(WRITER, cx, |socket, cx| socket.poll_write(cx, bytes));
-        if written != IO_PENDING {
-            self.let_others.store(false, Ordering::Relaxed);
-        }
-        written
+        self.poll(WRITER, cx, |socket, cx| socket.poll_write(cx, bytes))
     }
 
     fn poll(
@@ -242,4 +261,22 @@ unsafe extern "C" fn close(data: *mut c_void) {
     // SAFETY: made in `connect`, and given back once.
     let io = unsafe { Box::from_raw(data.cast::<HostIo>()) };
     io.task.abort();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Turn;
+
+    #[test]
+    fn a_writer_waits_for_others_only_where_that_brings_something() {
+        let turn = Turn::default();
+        assert!(turn.yields(10));
+        assert!(!turn.yields(30), "the others came, now it is sent");
+        assert!(turn.yields(10));
+        assert!(!turn.yields(10), "nobody came");
+        for _ in 0..Turn::SKIP {
+            assert!(!turn.yields(10));
+        }
+        assert!(turn.yields(10));
+    }
 }
