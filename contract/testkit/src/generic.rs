@@ -100,8 +100,10 @@ async fn wrong_types(bench: &Bench) -> Outcome {
                 );
             }
         }
-        let broken = bench.call_with(Call::new(at, "{")).await;
-        expect_code(broken, Code::InvalidArgument).map_err(named)?;
+        for broken in ["{", "[]", "[1]", "null", "7"] {
+            let result = bench.call_with(Call::new(at, broken)).await;
+            expect_code(result, Code::InvalidArgument).map_err(named)?;
+        }
     }
     Ok(())
 }

@@ -56,7 +56,7 @@ impl<P: Plugin> Env<P> {
     /// # Errors
     /// `invalid_argument`, with the field.
     pub fn input<T: DeserializeOwned>(&self) -> Result<T, Error> {
-        parse(self.call().json(), "the input is refused")
+        parse(self.object()?, "the input is refused")
     }
 
     /// The call has no input.
@@ -64,9 +64,21 @@ impl<P: Plugin> Env<P> {
     /// # Errors
     /// `invalid_argument`: it has one.
     pub fn no_input(&self) -> Result<(), Error> {
-        match self.call().json() {
+        match self.object()? {
             b"{}" => Ok(()),
             json => parse::<Nothing>(json, "the operation takes no input").map(drop),
+        }
+    }
+
+    /// The input's text. A struct could be read from an array too, by the order of its fields: that is nobody's schema.
+    fn object(&self) -> Result<&[u8], Error> {
+        let json = self.call().json();
+        match json.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            Some(b'{') => Ok(json),
+            _ => Err(Error::new(
+                chassis_abi::Code::InvalidArgument,
+                "the input is refused: it is no JSON object",
+            )),
         }
     }
 
