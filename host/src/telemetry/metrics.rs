@@ -1,10 +1,9 @@
 //! The recorder of metrics, the buckets of each histogram, and the handles that other modules ask for. A handle is registered once and
 //! then used without a look-up.
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString, Unit};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use super::histogram::Histograms;
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::sync::Arc;
 
 /// Buckets of `db.client.operation.duration`.
@@ -67,19 +66,16 @@ const GAUGES: &[(&str, &str)] = &[
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    histograms: Arc<Histograms>,
 }
 
 impl Metrics {
     /// A recorder of its own; the first one in a process is also what the macros of the `metrics` crate write to.
-    pub fn new() -> Result<Self, BuildError> {
-        let mut builder = PrometheusBuilder::new();
-        for (name, buckets, _) in HISTOGRAMS {
-            builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
-        }
-        // What a plugin registers has a name that is not known here; without buckets it would be a summary.
-        let recorder = Arc::new(builder.set_buckets(OWN_BUCKETS)?.build_recorder());
-        for (name, _, help) in HISTOGRAMS {
-            recorder.describe_histogram((*name).into(), Some(Unit::Seconds), (*help).into());
+    pub fn new() -> Self {
+        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
+        let histograms = Arc::new(Histograms::default());
+        for (name, buckets, help) in HISTOGRAMS {
+            histograms.declare(name, buckets, help);
         }
         for (name, help) in COUNTERS {
             recorder.describe_counter((*name).into(), None, (*help).into());
@@ -90,17 +86,14 @@ impl Metrics {
         // A second recorder in a process (tests) is no failure; it is only not the macros' one.
         let _ = metrics::set_global_recorder(recorder.clone());
         let handle = recorder.handle();
-        Ok(Self { recorder, handle })
+        Self { recorder, handle, histograms }
     }
 
     /// All metrics in Prometheus' text form.
     pub fn render(&self) -> String {
-        self.handle.render()
-    }
-
-    /// Puts samples into their buckets, so that they take no memory; wanted about once a second.
-    pub fn upkeep(&self) {
-        self.handle.run_upkeep();
+        let mut text = self.handle.render();
+        self.histograms.render(&mut text);
+        text
     }
 
     /// Runs `f` so that the macros of the `metrics` crate write here.
@@ -120,7 +113,8 @@ impl Metrics {
 
     /// A histogram; its buckets are those of [`HISTOGRAMS`].
     pub fn histogram(&self, name: impl Into<SharedString>, labels: Vec<Label>) -> Histogram {
-        self.recorder.register_histogram(&key(name, labels), &METADATA)
+        // What a plugin registers has a name that is not known here.
+        Histogram::from_arc(self.histograms.series(&key(name, labels), OWN_BUCKETS))
     }
 
     /// Describes a counter, gauge or histogram that is not known here.
@@ -128,7 +122,7 @@ impl Metrics {
         let (name, help) = (SharedString::from(name.to_owned()), SharedString::from(help.to_owned()));
         self.recorder.describe_counter(name.clone().into(), None, help.clone());
         self.recorder.describe_gauge(name.clone().into(), None, help.clone());
-        self.recorder.describe_histogram(name.into(), None, help);
+        self.histograms.declare(&name, OWN_BUCKETS, &help);
     }
 
     /// `chassis_bulkhead_in_flight` of an instance.

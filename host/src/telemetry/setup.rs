@@ -41,9 +41,6 @@ pub enum StartError {
     /// The exporter cannot be made.
     #[error("the exporter of spans cannot be made")]
     Exporter(#[from] ExporterBuildError),
-    /// The recorder of metrics cannot be made.
-    #[error("the recorder of metrics cannot be made")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
 pub(super) struct Parts {
@@ -70,7 +67,7 @@ impl Default for Config {
 pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 pub(super) fn start(config: &Config, variable: Variable<'_>) -> Result<Parts, StartError> {
-    let metrics = Metrics::new()?;
+    let metrics = Metrics::new();
     // A counter that is there from the start tells "none" from "not known".
     let dropped = metrics.counter("chassis_spans_dropped_total", Vec::new());
     let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
