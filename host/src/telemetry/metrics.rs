@@ -69,6 +69,13 @@ pub struct Metrics {
     histograms: Arc<Histograms>,
 }
 
+impl Default for Metrics {
+    /// As [`Metrics::new`] makes it.
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Metrics {
     /// A recorder of its own; the first one in a process is also what the macros of the `metrics` crate write to.
     pub fn new() -> Self {
