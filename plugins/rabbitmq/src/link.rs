@@ -47,9 +47,10 @@ impl Link {
 
     /// Ends it in good order.
     pub async fn close(&self) {
-        // One that is lost already needs no good-bye.
-        let _ = timeout(FAREWELL, self.connection.close(200, "closed".into())).await;
-        self.leash.pull();
+        // One that is lost already needs no good-bye; of one that hears none the driver's thread would not end.
+        if timeout(FAREWELL, self.connection.close(200, "closed".into())).await.is_err() {
+            self.leash.pull();
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Channel>> {
