@@ -10,6 +10,7 @@ pub mod problem;
 pub mod raw;
 mod schema;
 pub mod secrets;
+mod sense;
 pub mod show;
 pub mod tree;
 pub mod units;
@@ -144,6 +145,8 @@ impl Config {
             }
         }
         check_listen(&raw.edge.listen, &tree, &mut problems);
+        sense::check_telemetry(&raw.telemetry, &tree, &mut problems);
+        sense::check_statics(&tree, &raw.statics, &mut problems);
         check_names(raw.instances.keys(), &tree, &mut problems);
         problems.into_result()?;
         let mut secrets = Secrets::default();

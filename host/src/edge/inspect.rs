@@ -1,9 +1,10 @@
 //! What the host says of itself: plugins, instances, traces, metrics, its own description.
 
+use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, docs};
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chassis_abi::Code;
@@ -52,7 +53,7 @@ pub async fn traces(State(edge): State<Edge>) -> Response {
 }
 
 /// `GET /v1/traces/{id}`.
-pub async fn trace(State(edge): State<Edge>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn trace(State(edge): State<Edge>, Name(id): Name) -> Result<Response, Problem> {
     match edge.telemetry().trace(&id) {
         Some(trace) => Ok(Json(trace).into_response()),
         None => Err(Problem::new(

@@ -11,6 +11,7 @@ mod flows;
 mod health;
 mod host;
 mod inspect;
+mod name;
 mod observe;
 pub mod openapi;
 mod problem;

@@ -66,6 +66,11 @@ impl Telemetry {
         Self::start_with(config, &setup::environment)
     }
 
+    /// Tells what [`Telemetry::start`] would refuse, and starts nothing.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        setup::check(config, &setup::environment)
+    }
+
     fn start_with(config: &Config, variable: setup::Variable<'_>) -> Result<Self, StartError> {
         let parts = setup::start(config, variable)?;
         let process = process::Process::new(&parts.metrics);

@@ -102,12 +102,13 @@ impl Shape {
         config: &Value,
     ) -> Self {
         let declared = &op.telemetry;
-        let server = declared.server.as_deref().and_then(|at| config.pointer(at)).and_then(Value::as_str);
+        let places = declared.server.as_deref().unwrap_or_default();
+        let (address, server) = Address::configured(config, places, declared.default_port);
         let common = Common {
             declared,
             config,
             secrets: &manifest.secrets,
-            address: server.and_then(|text| Address::parse(text, declared.default_port)),
+            address,
             target: Target::of(manifest, op),
         };
         let mut attributes = vec![

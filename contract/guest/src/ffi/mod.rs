@@ -12,7 +12,7 @@ pub(crate) use bytes::{bytes, discard, take_owned};
 pub use env::{At, Env};
 pub use future::{begin_bytes, begin_raw, begin_stream, begin_unary};
 pub(crate) use host::HostTable;
-pub(crate) use outcome::{failure, success};
+pub(crate) use outcome::{failure, said, success};
 pub(crate) use stream::{drop_stream_of_host, grant_stream_of_host, poll_stream_of_host};
 
 use crate::instance::Instance;
