@@ -5,13 +5,15 @@ use super::services::Services;
 use super::status::Status;
 use crate::config::{InstanceConfig, Secrets};
 use crate::error::{CallError, CallFailure};
-use crate::policy::{Bulkhead, Stack};
+use crate::policy::{Attempt, Breaker, Bulkhead, Shared, Stack};
 use crate::request::{Reply, Request};
 use crate::telemetry::{OperationTelemetry, Telemetry};
 use arc_swap::ArcSwap;
 use chassis_abi::manifest::{self, Manifest, TelemetryKind};
 use chassis_loader::{Call, Plugin, Supervised};
+use futures_util::TryFutureExt;
 use serde_json::Value;
+use std::mem::take;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -25,7 +27,7 @@ pub struct Instance {
     boundary: Supervised,
     entries: Box<[Entry]>,
     names: Names,
-    bulkhead: Bulkhead,
+    policies: Arc<Shared>,
     secrets: Arc<Secrets>,
     files: Vec<PathBuf>,
     pub(super) status: ArcSwap<Status>,
@@ -69,11 +71,15 @@ impl Instance {
     ) -> Result<Self, CallError> {
         let name: Arc<str> = name.into();
         let manifest = plugin.manifest().clone();
-        let bulkhead = Bulkhead::new(config.policy.bulkhead.unwrap_or(crate::policy::DEFAULT_BULKHEAD));
+        let (metrics, now) = (telemetry.metrics(), Instant::now());
+        let policies = Shared::new(name.clone(), &config.policy, metrics.policies(&name), now);
         let entry = |operation: &manifest::Operation| Entry {
             telemetry: OperationTelemetry::new(telemetry, &manifest, operation, &name, &values)
                 .generation(plugin.generation()),
-            policy: Stack::new(&config.policy, operation, &bulkhead),
+            policy: {
+                let retried = metrics.retries(&name, &operation.name);
+                Stack::new(&config.policy, operation, &policies, retried, now)
+            },
             propagates: operation.telemetry.kind != TelemetryKind::Database,
         };
         let entries = manifest.operations.iter().map(entry).collect();
@@ -89,7 +95,7 @@ impl Instance {
             manifest,
             boundary,
             entries,
-            bulkhead,
+            policies,
             secrets,
             files,
             status: ArcSwap::from_pointee(Status::starting()),
@@ -147,7 +153,13 @@ impl Instance {
 
     /// Calls in flight now.
     pub fn bulkhead(&self) -> &Bulkhead {
-        &self.bulkhead
+        &self.policies.bulkhead
+    }
+
+    /// Its breaker, and those of operations that have their own.
+    pub fn breakers(&self) -> impl Iterator<Item = &Arc<Breaker>> {
+        let own = self.entries.iter().filter_map(|entry| entry.policy.own_breaker());
+        self.policies.breaker.iter().chain(own)
     }
 
     /// Closes it for good. Wait for calls under way first.
@@ -164,30 +176,40 @@ impl Instance {
     }
 
     /// The way of a call.
-    async fn call(&self, index: u32, request: Request) -> Result<Reply, CallFailure> {
+    fn call(&self, index: u32, request: Request) -> impl Future<Output = Result<Reply, CallFailure>> + Send {
         let Entry { telemetry, policy, propagates } = &self.entries[index as usize];
-        let Request { json, raw, context, upload } = request;
-        let span = telemetry.start(&context.trace, &json);
-        let wait = policy.wait(&json);
-        // A database takes no trace context, so that an unrecorded one need not be written out.
-        let traceparent = (*propagates || span.context().is_sampled()).then(|| span.traceparent());
-        let send = |deadline: Option<Instant>| {
-            let call = self.boundary.call(Call {
-                operation: index,
-                json,
-                raw,
-                traceparent,
-                tracestate: span.tracestate(),
-                idempotency_key: context.idempotency_key.clone(),
-                tenant: context.tenant.clone(),
-                deadline: deadline.map(wall_clock),
-                upload,
-            });
-            async { call.await.map_err(|error| CallFailure::from(scrubbed(error, &self.secrets))) }
-        };
-        let mut result = span.scope(policy.run(&context, wait, send)).await;
-        span.finish(&mut result);
-        result
+        let Request { mut json, mut raw, context, mut upload } = request;
+        let now = Instant::now();
+        let mut span = telemetry.start(&context.trace, &json, now.into_std());
+        async move {
+            let wait = policy.wait(&json);
+            let send = |attempt: Attempt<'_>| {
+                if let Some((failure, at)) = attempt.failed {
+                    span.resend(attempt.number, failure, at.into_std(), &json);
+                }
+                let (json, raw) = match attempt.another {
+                    true => (json.clone(), raw.clone()),
+                    false => (take(&mut json), take(&mut raw)),
+                };
+                // A database takes no trace context, so that an unrecorded one need not be written out.
+                let traceparent = (*propagates || span.context().is_sampled()).then(|| span.traceparent());
+                let call = self.boundary.call(Call {
+                    operation: index,
+                    json,
+                    raw,
+                    traceparent,
+                    tracestate: span.tracestate(),
+                    idempotency_key: context.idempotency_key.clone(),
+                    tenant: context.tenant.clone(),
+                    deadline: attempt.told.map(|told| SystemTime::now() + (told - attempt.now)),
+                    upload: upload.take(),
+                });
+                span.scope(call.map_err(|error| CallFailure::from(scrubbed(error, &self.secrets))))
+            };
+            let mut result = policy.run(&context, now, wait, send).await;
+            span.finish(&mut result);
+            result
+        }
     }
 }
 
@@ -239,8 +261,4 @@ fn scrubbed(mut error: CallError, secrets: &Secrets) -> CallError {
     secrets.scrub_mut(&mut error.message);
     error.causes.iter_mut().for_each(|cause| secrets.scrub_mut(cause));
     error
-}
-
-fn wall_clock(deadline: Instant) -> SystemTime {
-    SystemTime::now() + deadline.saturating_duration_since(Instant::now())
 }
