@@ -3,7 +3,7 @@
 use super::units::Span;
 use serde::de::value::{MapAccessDeserializer, StrDeserializer};
 use serde::de::{self, IntoDeserializer, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
@@ -47,7 +47,7 @@ pub enum Switch<T> {
 pub struct Count(pub usize);
 
 /// A token bucket.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with `per_second`, or \"off\"")]
 pub struct RateSettings {
     /// Calls a second, in the long run.
@@ -57,7 +57,7 @@ pub struct RateSettings {
 }
 
 /// A token bucket for each tenant.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a table with `per_second`, or \"off\"")]
 pub struct TenantRateSettings {
     /// Calls a second of one tenant, in the long run.
@@ -70,7 +70,7 @@ pub struct TenantRateSettings {
 }
 
 /// What is tried again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table, or \"off\"")]
 pub struct RetrySettings {
     /// The most tries after the first one.
@@ -86,7 +86,7 @@ pub struct RetrySettings {
 }
 
 /// When a backend counts as down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table, or \"off\"")]
 pub struct BreakerSettings {
     /// So many failures in a row open it.
@@ -110,7 +110,7 @@ pub struct BreakerSettings {
 }
 
 /// What is gathered into batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, expecting = "a table, or \"off\"")]
 pub struct CoalesceSettings {
     /// Batches in flight at the same time. A call is gathered while there are so many.

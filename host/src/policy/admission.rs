@@ -13,6 +13,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct Rate {
     begun: Instant,
+    settings: RateSettings,
     shape: Shape,
     /// When the bucket is full, in nanoseconds since `begun`.
     full_at: AtomicU64,
@@ -22,8 +23,8 @@ pub struct Rate {
 #[derive(Debug)]
 pub struct TenantRates {
     begun: Instant,
+    settings: TenantRateSettings,
     shape: Shape,
-    most: usize,
     table: Mutex<Table>,
 }
 
@@ -50,9 +51,15 @@ impl Rate {
     pub fn new(settings: RateSettings, now: Instant) -> Self {
         Self {
             begun: now,
+            settings,
             shape: Shape::new(settings.per_second, settings.burst),
             full_at: AtomicU64::new(0),
         }
+    }
+
+    /// What it keeps to.
+    pub fn settings(&self) -> RateSettings {
+        self.settings
     }
 
     /// Takes a token, or refuses.
@@ -74,8 +81,8 @@ impl TenantRates {
     pub fn new(settings: TenantRateSettings, now: Instant) -> Self {
         Self {
             begun: now,
+            settings,
             shape: Shape::new(settings.per_second, settings.burst),
-            most: settings.tenants,
             table: Mutex::default(),
         }
     }
@@ -86,12 +93,12 @@ impl TenantRates {
         let name = tenant.map_or("", |tenant| tenant);
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let known = table.full_at.get(name).copied();
-        if known.is_none() && table.full_at.len() >= self.most && now >= table.sweep_at {
+        if known.is_none() && table.full_at.len() >= self.settings.tenants && now >= table.sweep_at {
             // A full bucket is like one that was never touched. Not looked for at each call: all may be in use.
             table.full_at.retain(|_, full_at| *full_at > now);
             table.sweep_at = now.saturating_add(self.shape.token);
         }
-        let room = known.is_some() || table.full_at.len() < self.most;
+        let room = known.is_some() || table.full_at.len() < self.settings.tenants;
         let full_at = if room { known.unwrap_or(0) } else { table.others };
         let next = self.shape.take(full_at, now).map_err(|wait| self.shape.refusal(Some(name), wait))?;
         match (room, table.full_at.get_mut(name)) {
@@ -103,6 +110,11 @@ impl TenantRates {
             (false, None) => table.others = next,
         }
         Ok(())
+    }
+
+    /// What it keeps to.
+    pub fn settings(&self) -> TenantRateSettings {
+        self.settings
     }
 
     /// Tenants that are known at present.

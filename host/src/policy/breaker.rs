@@ -94,6 +94,11 @@ impl Breaker {
         &self.name
     }
 
+    /// What it keeps to.
+    pub fn settings(&self) -> BreakerSettings {
+        self.settings
+    }
+
     /// Asks to send, now.
     pub fn enter(&self, now: Instant) -> Result<Permit<'_>, CallFailure> {
         let word = self.word.load(Ordering::Acquire);

@@ -5,11 +5,13 @@ mod attempt_timeout;
 mod breaker;
 mod budget;
 mod bulkhead;
+pub mod coalesce;
 mod deadline;
 pub mod meters;
 pub mod overrides;
 mod retry;
 mod shared;
+mod shown;
 mod wait;
 mod window;
 
@@ -25,7 +27,7 @@ pub use retry::Retry;
 pub use shared::Shared;
 
 use crate::config::PolicySettings;
-use crate::config::policy::Switch;
+use crate::config::policy::{CoalesceSettings, Switch};
 use crate::error::CallFailure;
 use crate::request::Context;
 use chassis_abi::manifest::{Effect, Operation};
@@ -47,6 +49,7 @@ pub struct Stack {
     retry: Option<Retry>,
     breaker: Option<Arc<Breaker>>,
     attempt_timeout: AttemptTimeout,
+    coalesce: Option<CoalesceSettings>,
 }
 
 /// One try, as who sends it sees it.
@@ -99,8 +102,19 @@ impl Stack {
                 }
             },
             attempt_timeout: AttemptTimeout::new(own.attempt_timeout.or(settings.attempt_timeout), operation),
+            coalesce: match own.coalesce.or(settings.coalesce) {
+                Some(Switch::Off) => None,
+                Some(Switch::On(settings)) => Some(settings),
+                None => Some(CoalesceSettings::default()),
+            }
+            .filter(|_| operation.batched_by.is_some()),
             instance: instance.clone(),
         }
+    }
+
+    /// How its calls are gathered, by who sends them.
+    pub fn coalesce(&self) -> Option<CoalesceSettings> {
+        self.coalesce
     }
 
     /// What a caller asks to wait for, which is no slowness.
@@ -149,6 +163,7 @@ impl Stack {
             let another = self.retry.as_ref().is_some_and(|retry| retry.may_follow(context, number));
             let earlier = failed.as_ref().map(|(failure, at)| (failure, *at));
             let attempt = Attempt { number, now: begun, told: limit.told, another, failed: earlier };
+            // And calls that come while others are under way go together: see `coalesce`.
             let result = match timeout_at(limit.at, send(attempt)).await {
                 Ok(result) => result,
                 Err(_) => Err(limit.late()),

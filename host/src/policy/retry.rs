@@ -52,6 +52,11 @@ impl Retry {
         Self { settings, repeats, budget, retried, exhausted }
     }
 
+    /// What it keeps to.
+    pub fn settings(&self) -> RetrySettings {
+        self.settings
+    }
+
     /// A call is asked for: a share of it is credit for retries.
     pub fn asked(&self, now: Instant) {
         self.budget.asked(now);

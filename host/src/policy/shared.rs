@@ -20,8 +20,8 @@ pub struct Shared {
     /// Whether its backend is down.
     pub breaker: Option<Arc<Breaker>>,
     pub(super) meters: Meters,
-    rate: Option<Rate>,
-    tenants: Option<TenantRates>,
+    pub(super) rate: Option<Rate>,
+    pub(super) tenants: Option<TenantRates>,
 }
 
 impl Shared {

@@ -30,6 +30,8 @@ pub struct CallSpan {
     recording: Option<Box<Recording>>,
     /// What the kind must know of the input for its metrics (HTTP: the method).
     hint: u8,
+    /// Made by the host of calls that are measured by themselves.
+    gathered: bool,
     finished: bool,
 }
 
@@ -61,6 +63,38 @@ impl OperationTelemetry {
         let shape = &self.0;
         let context = shape.telemetry.sampler().child(parent);
         let recording = context.is_sampled().then(|| shape.record(parent, input));
+        self.begun(context, recording, input, now)
+    }
+
+    /// A batch begins now that the host made of calls of their own: its span links to theirs, and is recorded if one of them is.
+    /// What the conventions measure is measured of them.
+    pub fn start_gathered<'a>(
+        &self,
+        items: impl Iterator<Item = &'a SpanContext> + Clone,
+        input: &[u8],
+        now: Instant,
+    ) -> CallSpan {
+        let shape = &self.0;
+        let recorded = items.clone().any(SpanContext::is_sampled);
+        let context = shape.telemetry.sampler().root(recorded);
+        let recording = recorded.then(|| {
+            let mut recording = shape.record(&SpanContext::NONE, input);
+            items.for_each(|item| recording.link(item.clone()));
+            recording
+        });
+        let mut span = self.begun(context, recording, input, now);
+        span.gathered = true;
+        span
+    }
+
+    fn begun(
+        &self,
+        context: SpanContext,
+        recording: Option<Box<Recording>>,
+        input: &[u8],
+        now: Instant,
+    ) -> CallSpan {
+        let shape = &self.0;
         let hint = match &shape.kind {
             Kind::Http(http) => http.method(input),
             _ => 0,
@@ -73,6 +107,7 @@ impl OperationTelemetry {
             attempts: 1,
             recording,
             hint,
+            gathered: false,
             finished: false,
         }
     }
@@ -156,6 +191,7 @@ impl CallSpan {
         shape.calls.measure(&shape.telemetry, outcome, elapsed);
         let metrics = shape.telemetry.metrics();
         match &shape.kind {
+            _ if self.gathered => {}
             Kind::Database(database) => database.measure(metrics, outcome, elapsed),
             Kind::Messaging(messaging) => messaging.measure(metrics, outcome, elapsed),
             Kind::Http(http) => http.measure(metrics, self.hint, outcome, last),

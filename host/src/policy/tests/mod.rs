@@ -2,6 +2,7 @@
 
 mod admission;
 mod breaker;
+mod coalesce;
 mod retry;
 
 use super::*;
