@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod boundary;
+mod policies;
 mod sink;
 mod stats;
 
@@ -13,8 +14,9 @@ fn main() -> Result<()> {
     let json = arguments.iter().any(|argument| argument == "--json");
     match arguments.first().map(String::as_str) {
         Some("boundary") => boundary::run(json),
+        Some("policies") => policies::run(json),
         Some("otlp-sink") => sink::run(),
         Some("load") => boundary::load::child(),
-        _ => bail!("say which benchmark: boundary"),
+        _ => bail!("say which benchmark: boundary, policies"),
     }
 }

@@ -6,6 +6,7 @@ pub mod check;
 mod de;
 mod interpolate;
 mod merge;
+pub mod policy;
 pub mod problem;
 pub mod raw;
 mod schema;
@@ -15,8 +16,9 @@ pub mod show;
 pub mod tree;
 pub mod units;
 
+pub use policy::PolicySettings;
 pub use problem::{Problem, Problems};
-pub use raw::{HealthSettings, PolicySettings, ShutdownSettings, StaticSettings};
+pub use raw::{HealthSettings, ShutdownSettings, StaticSettings};
 pub use secrets::Secrets;
 
 use interpolate::Outside;
@@ -148,6 +150,9 @@ impl Config {
         sense::check_telemetry(&raw.telemetry, &tree, &mut problems);
         sense::check_statics(&tree, &raw.statics, &mut problems);
         check_names(raw.instances.keys(), &tree, &mut problems);
+        for (name, instance) in &raw.instances {
+            check_policy(name, &instance.policy, &tree, &mut problems);
+        }
         problems.into_result()?;
         let mut secrets = Secrets::default();
         secrets.add_tree(&tree);
@@ -239,6 +244,14 @@ fn check_listen(listen: &str, tree: &Node, problems: &mut Problems) {
         problems
             .0
             .push(problem.at(&at).field("edge.listen").advice("write host:port, such as 127.0.0.1:7700"));
+    }
+}
+
+fn check_policy(name: &str, policy: &PolicySettings, tree: &Node, problems: &mut Problems) {
+    for (field, message) in policy.problems() {
+        let path = ["instances", name, "policy"].into_iter().chain(field.split('.'));
+        let at = tree.at(path).map_or(Origin::Default, |node| node.origin.clone());
+        problems.0.push(Problem::new(message).at(&at).field(format!("instances.{name}.policy.{field}")));
     }
 }
 

@@ -22,6 +22,9 @@ pub async fn plugins(State(edge): State<Edge>) -> Json<Value> {
 
 /// `GET /v1/instances`.
 pub async fn instances(State(edge): State<Edge>) -> Json<Value> {
+    let health = edge.host().health();
+    let breakers =
+        |name: &str| health.iter().find(|shown| shown["name"] == name).map(|shown| &shown["breakers"]);
     let instances: Vec<_> = edge
         .host()
         .instances()
@@ -40,6 +43,7 @@ pub async fn instances(State(edge): State<Edge>) -> Json<Value> {
                 "plugin": instance.manifest.name,
                 "version": instance.manifest.version,
                 "contract": instance.contract,
+                "breakers": breakers(&instance.name),
                 "operations": operations.collect::<Vec<_>>(),
             })
         })

@@ -78,6 +78,11 @@ fn health(instance: &Instance) -> Value {
         shown.extend(status);
         shown.insert("in_flight".to_owned(), json!(instance.bulkhead().in_flight()));
         shown.insert("recreations".to_owned(), json!(instance.recreations()));
+        // By name: the instance's own, and those of operations that have one.
+        let now = tokio::time::Instant::now();
+        let breakers =
+            instance.breakers().map(|breaker| (breaker.name().to_owned(), json!(breaker.shown(now))));
+        shown.insert("breakers".to_owned(), breakers.collect::<serde_json::Map<_, _>>().into());
     }
     shown
 }

@@ -17,6 +17,7 @@ pub mod run;
 pub mod schema;
 pub mod scope;
 pub mod set;
+pub mod stale;
 pub mod state;
 pub mod template;
 pub mod trace;

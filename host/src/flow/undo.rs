@@ -53,6 +53,7 @@ impl Progress {
                     deadline: None,
                     idempotency_key: Some(Arc::from(format!("{}/{name}/undo", self.run_id))),
                     tenant: self.context.tenant.clone(),
+                    overrides: None,
                 };
                 let result = self.calls.call(&undo.call.role, &undo.call.operation, &input, context).await;
                 if let Err(failure) = &result {

@@ -1,5 +1,6 @@
 //! The plugins, the instances made of them, and how an operation of one is called.
 
+mod gather;
 mod instance;
 mod names;
 mod plugins;

@@ -2,6 +2,7 @@
 //! then used without a look-up.
 
 use super::histogram::Histograms;
+use crate::policy::Meters;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::sync::Arc;
@@ -44,12 +45,19 @@ const COUNTERS: &[(&str, &str)] = &[
         "chassis_spans_dropped_total",
         "Spans that could not be exported: the queue was full, or the collector did not take them.",
     ),
+    ("chassis_breaker_transitions_total", "Turns of a breaker, by the state turned to."),
+    ("chassis_retries_total", "Tries after the first one."),
+    (
+        "chassis_retry_budget_exhausted_total",
+        "Retries that were not made, as the instance had made its share.",
+    ),
     ("messaging_client_sent_messages_total", "Messages that producers tried to send."),
     ("messaging_client_consumed_messages_total", "Messages delivered to the application."),
 ];
 
 const GAUGES: &[(&str, &str)] = &[
     ("chassis_bulkhead_in_flight", "Calls in flight of an instance."),
+    ("chassis_breaker_state", "How a breaker stands: 0 closed, 1 half-open, 2 open."),
     ("chassis_plugin_info", "A loaded plugin; always 1."),
     ("chassis_plugin_healthy", "1 if the instance's last health check succeeded, else 0."),
     ("db_client_connection_count", "Connections of a pool by state."),
@@ -135,6 +143,29 @@ impl Metrics {
     /// `chassis_bulkhead_in_flight` of an instance.
     pub fn bulkhead_in_flight(&self, instance: &str) -> Gauge {
         self.gauge("chassis_bulkhead_in_flight", vec![label("name", instance)])
+    }
+
+    /// `chassis_breaker_state` of a breaker, by its name: the instance's.
+    pub fn breaker_state(&self, breaker: &str) -> Gauge {
+        self.gauge("chassis_breaker_state", vec![label("name", breaker)])
+    }
+
+    /// `chassis_retries_total` of an operation.
+    pub fn retries(&self, instance: &str, operation: &str) -> Counter {
+        self.counter("chassis_retries_total", vec![label("name", instance), label("operation", operation)])
+    }
+
+    /// What the policies of an instance count.
+    pub fn policies(&self, instance: &str) -> Meters {
+        let name = || label("name", instance);
+        let to = |state| {
+            let labels = vec![name(), Label::from_static_parts("to", state)];
+            self.counter("chassis_breaker_transitions_total", labels)
+        };
+        Meters {
+            budget_exhausted: self.counter("chassis_retry_budget_exhausted_total", vec![name()]),
+            transitions: [to("closed"), to("half_open"), to("open")],
+        }
     }
 
     /// Says that a plugin is loaded (`chassis_plugin_info`); `isolation` is `none` or `process`.
