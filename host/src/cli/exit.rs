@@ -3,6 +3,7 @@
 use crate::app::StartError;
 use crate::config::{Problem, Problems};
 use crate::error::CallFailure;
+use crate::journal::OpenError;
 use chassis_abi::Code;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -63,6 +64,12 @@ impl From<StartError> for Exit {
         match error {
             StartError::Config(problems) => problems.into(),
             StartError::Flows(_) | StartError::Telemetry(_) => {
+                Self::plain(CONFIG, "config", error.to_string())
+            }
+            StartError::Journal(OpenError::Taken { .. } | OpenError::Store(_)) => {
+                Self::plain(UNAVAILABLE, "journal", error.to_string())
+            }
+            StartError::Journal(OpenError::Url(_) | OpenError::File { .. }) => {
                 Self::plain(CONFIG, "config", error.to_string())
             }
             StartError::Listen { .. } => {

@@ -24,9 +24,9 @@ pub async fn run(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let engine = edge.engine();
-    let known = || engine.flows().iter().map(|flow| flow.name.as_str());
-    if !known().any(|name| name == flow) {
-        return Err(Problem::unknown("flow", &flow, known()));
+    let flows = engine.flows();
+    if flows.get(&flow).is_err() {
+        return Err(Problem::unknown("flow", &flow, flows.iter().map(|flow| flow.name.as_str())));
     }
     let context = context::context(&parts.headers, trace)?;
     let input = match body::kind(&parts.headers) {
@@ -75,7 +75,7 @@ fn answer(outcome: RunOutcome) -> Result<Response, Problem> {
     };
     let mut failure = error.failure.clone();
     // What a step may have done is taken back by now, or it is known that it is not.
-    failure.error.maybe_applied = outcome.state == RunState::UndoFailed;
+    failure.error.maybe_applied = outcome.state == RunState::Stuck;
     let steps: Vec<_> =
         outcome.steps.iter().map(|step| json!({ "name": step.name, "state": step.state })).collect();
     let run = json!({

@@ -152,7 +152,7 @@ impl Edge {
                 operations: instance.operations().map(|(name, entry)| (name.to_owned(), entry)).collect(),
             })
             .collect();
-        let flows: Vec<_> = self.0.engine.flows().iter().collect();
+        let flows = self.0.engine.flows();
         let flows: Vec<_> = flows
             .iter()
             .map(|flow| FlowDescription {
