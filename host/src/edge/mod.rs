@@ -15,6 +15,7 @@ mod observe;
 pub mod openapi;
 mod problem;
 mod registry;
+mod runs;
 mod server;
 mod settings;
 mod stream;
@@ -199,6 +200,11 @@ fn routes() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/", get(inspect::root)),
         ("/v1/flows/{flow}", post(flows::run)),
         ("/v1/flows", get(flows::list)),
+        ("/v1/runs", get(runs::list)),
+        ("/v1/runs/{id}", get(runs::show)),
+        ("/v1/runs/{id}/resume", post(runs::resume)),
+        ("/v1/runs/{id}/skip", post(runs::skip)),
+        ("/v1/runs/{id}/cancel", post(runs::cancel)),
         ("/v1/plugins", get(inspect::plugins)),
         ("/v1/instances", get(inspect::instances)),
         ("/v1/traces", get(inspect::traces)),

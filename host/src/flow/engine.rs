@@ -116,8 +116,13 @@ impl Engine {
     /// # Errors
     /// As [`Engine::start`]. A run that began has an outcome, unless this host ends before.
     pub async fn run(&self, name: &str, input: Value, context: Context) -> Result<RunOutcome, CallFailure> {
-        let start = Start { context, ..Start::default() };
-        self.begin(name, input, start, false).await?.outcome().await
+        self.launch(name, input, context).await?.outcome().await
+    }
+
+    /// The first half of [`Engine::run`]: it is durable that the run began only where that matters, which is before its first
+    /// effect, or where its key is to be found again.
+    pub async fn launch(&self, name: &str, input: Value, context: Context) -> Result<Started, CallFailure> {
+        self.begin(name, input, Start { context, ..Start::default() }, false).await
     }
 
     async fn begin(

@@ -8,8 +8,8 @@ use super::run::{RunError, RunOutcome, StepOutcome};
 use super::state::RunState;
 use crate::error::CallFailure;
 use crate::journal::{
-    Batch, Entry, Event, Filter, History, Journal, JournalError, Nothing, OfStep, RunContext, RunRow, Turn,
-    Unit,
+    Batch, Entry, Event, Filter, History, Journal, JournalError, Nothing, OfStep, RunContext, RunRow,
+    StoreError, Turn, Unit,
 };
 use chassis_abi::Code;
 use serde::Serialize;
@@ -78,10 +78,10 @@ pub struct RunShown {
     pub output: Value,
     /// Its steps, in the order of the file.
     pub steps: Vec<StepOutcome>,
+    /// From its start to its last change, in milliseconds.
+    pub ms: f64,
     #[serde(skip)]
     error: Option<RunError>,
-    #[serde(skip)]
-    ms: f64,
 }
 
 /// The most runs of a page.
@@ -234,7 +234,7 @@ impl Runs {
 
     async fn history(&self, row: &RunRow) -> Result<History, CallFailure> {
         let store = self.journal.store();
-        let failed = |error: crate::journal::StoreError| unwritten(error.into(), false);
+        let failed = |error: StoreError| unwritten(error.into(), false);
         let version = store.version(row.version.clone()).await.map_err(failed)?;
         // Without its flow a run is shown all the same; only steps that never began are missing.
         let flow = version.and_then(|version| Flow::parse(&version.name, "", &version.text).ok());

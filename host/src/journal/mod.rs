@@ -163,15 +163,17 @@ impl Journal {
         self.0.store.claim(Claim { host: self.0.lease.host(), own, limit }).await
     }
 
+    /// Waits until everything that was submitted is written.
+    pub async fn written(&self) {
+        while !self.0.writer.is_idle() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Waits until everything that was submitted is written, lets other hosts have what is left, and closes the store.
     pub async fn close(&self) {
         const LONGEST: Duration = Duration::from_secs(5);
-        let written = async {
-            while !self.0.writer.is_idle() {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
-        };
-        if tokio::time::timeout(LONGEST, written).await.is_err() {
+        if tokio::time::timeout(LONGEST, self.written()).await.is_err() {
             tracing::warn!("the last entries of the journal could not be written in time");
         }
         if let Err(error) = self.0.store.release(self.0.lease.host()).await {
