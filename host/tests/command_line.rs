@@ -168,7 +168,7 @@ fn runs_are_seen_whether_or_not_a_host_has_the_journal() {
             .map(|run| run["run_id"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(list(&house), [first.clone()]);
+    assert_eq!(list(&house), [first.as_str()]);
     let running = house.run();
     // The host has the journal: it runs the flow, and is asked.
     let ran = house.chassis(&["--json", "flow", "run", "say", r#"{"text": "second"}"#]);
