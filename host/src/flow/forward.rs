@@ -265,9 +265,8 @@ impl Progress {
         let output = match result {
             Ok(output) => output,
             Err(failure) => {
-                // The first time it may have taken effect, whatever it says now; unless what it says is of that effect.
-                let again = self.history.steps[at].attempts > 1 && failure.code() != Code::AlreadyExists;
-                let unsure = failure.error.maybe_applied || again;
+                // The first time it may have taken effect, whatever is said the second time: `already_exists` may speak of that effect.
+                let unsure = failure.error.maybe_applied || self.history.steps[at].attempts > 1;
                 return self.failed(at, failure, unsure, Value::Null, Some(ms), way);
             }
         };
