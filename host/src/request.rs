@@ -1,5 +1,6 @@
 //! What a call carries through the host.
 
+use crate::policy::Overrides;
 use bytes::Bytes;
 pub use chassis_loader::{ItemStream, Reply, Upload};
 use opentelemetry::trace::SpanContext;
@@ -31,11 +32,13 @@ pub struct Context {
     pub idempotency_key: Option<Arc<str>>,
     /// On whose behalf.
     pub tenant: Option<Arc<str>>,
+    /// Where this call's policies differ from the configured ones: a step of a flow may say so.
+    pub overrides: Option<Arc<Overrides>>,
 }
 
 impl Default for Context {
     fn default() -> Self {
-        Self { trace: SpanContext::NONE, deadline: None, idempotency_key: None, tenant: None }
+        Self { trace: SpanContext::NONE, deadline: None, idempotency_key: None, tenant: None, overrides: None }
     }
 }
 

@@ -37,6 +37,7 @@ pub fn context(headers: &HeaderMap, trace: SpanContext) -> Result<Context, Probl
         deadline,
         idempotency_key: name(IDEMPOTENCY_KEY.as_str(), idempotency_key)?,
         tenant: name(TENANT.as_str(), text(headers, &TENANT)?)?,
+        overrides: None,
     })
 }
 

@@ -105,6 +105,7 @@ impl Progress {
         let context = Context {
             trace: span.context().clone(),
             deadline: None,
+            overrides: None,
             idempotency_key: Some(Arc::from(format!("{}/{name}/undo", self.run_id))),
             ..self.context.clone()
         };

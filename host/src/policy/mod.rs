@@ -3,11 +3,13 @@
 mod attempt_timeout;
 mod bulkhead;
 mod deadline;
+pub mod overrides;
 mod wait;
 
 pub use attempt_timeout::AttemptTimeout;
 pub use bulkhead::{Bulkhead, DEFAULT as DEFAULT_BULKHEAD, Permit};
 pub use deadline::Deadline;
+pub use overrides::Overrides;
 
 use crate::config::PolicySettings;
 use crate::error::CallFailure;
