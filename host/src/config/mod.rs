@@ -18,6 +18,7 @@ pub use problem::{Problem, Problems};
 pub use raw::{HealthSettings, PolicySettings, ShutdownSettings, StaticSettings};
 pub use secrets::Secrets;
 
+use crate::faults::{FaultInjection, FaultSpec};
 use interpolate::Outside;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,6 +61,10 @@ pub struct Config {
     pub health: HealthSettings,
     /// How the host ends.
     pub shutdown: ShutdownSettings,
+    /// Whether faults may be injected.
+    pub fault_injection: FaultInjection,
+    /// Faults from the start on.
+    pub faults: Vec<FaultSpec>,
     /// Uses of plugins, by name.
     pub instances: BTreeMap<String, InstanceConfig>,
     /// Which instance plays which role. Each instance also plays the role of its own name.
@@ -173,6 +178,8 @@ impl Config {
             journal: journal(raw.journal, outside),
             health: raw.health,
             shutdown: raw.shutdown,
+            fault_injection: raw.fault_injection,
+            faults: raw.faults,
             instances: instances.collect(),
             roles: raw.roles,
             statics: raw.statics,

@@ -1,6 +1,7 @@
 //! The settings as they stand in a file: every key that is known, none checked against another.
 
 use super::units::Span;
+use crate::faults::{FaultInjection, FaultSpec};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +27,10 @@ pub struct Raw {
     pub health: HealthSettings,
     /// How the host ends.
     pub shutdown: ShutdownSettings,
+    /// Whether faults may be injected.
+    pub fault_injection: FaultInjection,
+    /// Faults from the start on.
+    pub faults: Vec<FaultSpec>,
     /// Uses of plugins.
     pub instances: BTreeMap<String, RawInstance>,
     /// Which instance plays which role.

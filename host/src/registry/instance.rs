@@ -5,6 +5,7 @@ use super::services::Services;
 use super::status::Status;
 use crate::config::{InstanceConfig, Secrets};
 use crate::error::{CallError, CallFailure};
+use crate::faults::{self, Faults};
 use crate::policy::{Bulkhead, Stack};
 use crate::request::{Reply, Request};
 use crate::telemetry::{OperationTelemetry, Telemetry};
@@ -27,6 +28,7 @@ pub struct Instance {
     names: Names,
     bulkhead: Bulkhead,
     secrets: Arc<Secrets>,
+    faults: Arc<Faults>,
     files: Vec<PathBuf>,
     pub(super) status: ArcSwap<Status>,
     pub(super) telemetry: Telemetry,
@@ -66,6 +68,7 @@ impl Instance {
         values: Value,
         secrets: Arc<Secrets>,
         telemetry: &Telemetry,
+        faults: &Arc<Faults>,
     ) -> Result<Self, CallError> {
         let name: Arc<str> = name.into();
         let manifest = plugin.manifest().clone();
@@ -91,6 +94,7 @@ impl Instance {
             entries,
             bulkhead,
             secrets,
+            faults: faults.clone(),
             files,
             status: ArcSwap::from_pointee(Status::starting()),
             telemetry: telemetry.clone(),
@@ -167,12 +171,14 @@ impl Instance {
     async fn call(&self, index: u32, request: Request) -> Result<Reply, CallFailure> {
         let Entry { telemetry, policy, propagates } = &self.entries[index as usize];
         let Request { json, raw, context, upload } = request;
-        let span = telemetry.start(&context.trace, &json);
+        let mut span = telemetry.start(&context.trace, &json);
         let wait = policy.wait(&json);
         // A database takes no trace context, so that an unrecorded one need not be written out.
         let traceparent = (*propagates || span.context().is_sampled()).then(|| span.traceparent());
+        let met = faults::Met::new();
         let send = |deadline: Option<Instant>| {
-            let call = self.boundary.call(Call {
+            let fault = self.faults.due(&self.name, &self.manifest.operations[index as usize]);
+            let call = Call {
                 operation: index,
                 json,
                 raw,
@@ -182,10 +188,14 @@ impl Instance {
                 tenant: context.tenant.clone(),
                 deadline: deadline.map(wall_clock),
                 upload,
-            });
+            };
+            let call = faults::around(fault, &self.boundary, call, &met);
             async { call.await.map_err(|error| CallFailure::from(scrubbed(error, &self.secrets))) }
         };
         let mut result = span.scope(policy.run(&context, wait, send)).await;
+        if let Some(fault) = met.get() {
+            span.set("chassis.fault", fault.clone());
+        }
         span.finish(&mut result);
         result
     }

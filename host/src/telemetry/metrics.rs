@@ -40,6 +40,7 @@ const COUNTERS: &[(&str, &str)] = &[
         "chassis_calls_total",
         "Calls by outcome: ok, error, refused (by a policy, nothing was sent) or cancelled.",
     ),
+    ("chassis_faults_injected_total", "Faults injected on purpose."),
     ("chassis_flow_runs_total", "Flow runs by outcome."),
     (
         "chassis_spans_dropped_total",
@@ -163,6 +164,14 @@ impl Metrics {
     /// `chassis_plugin_healthy` of an instance.
     pub fn plugin_healthy(&self, instance: &str) -> Gauge {
         self.gauge("chassis_plugin_healthy", vec![label("name", instance)])
+    }
+
+    /// `chassis_faults_injected_total` of an instance and a kind of fault.
+    pub fn faults_injected(&self, instance: &str, kind: &'static str) -> Counter {
+        self.counter(
+            "chassis_faults_injected_total",
+            vec![label("name", instance), Label::from_static_parts("kind", kind)],
+        )
     }
 
     /// What `health` says of an instance's pool, as `db.client.connection.*`.
