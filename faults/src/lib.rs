@@ -18,4 +18,4 @@ mod still;
 pub mod stores;
 mod toxiproxy;
 pub mod verdict;
-mod words;
+pub mod words;
