@@ -32,7 +32,7 @@ impl Place {
     /// As the configuration says it.
     pub fn url(&self) -> String {
         match self {
-            Self::Sqlite(file) => format!("sqlite://{}", file.display()),
+            Self::Sqlite(file) => format!("sqlite:{}", file.display()),
             Self::Postgres(url) => url.clone(),
         }
     }

@@ -12,6 +12,7 @@ pub mod network;
 pub mod parts;
 pub mod random_kills;
 pub mod report;
+pub mod schedules;
 pub mod seed;
 pub mod site;
 mod still;

@@ -2,7 +2,7 @@
 
 use crate::report::{Counts, Report, Tally};
 use crate::site::{self, Servers};
-use crate::{journal_kills, matrix, network, random_kills};
+use crate::{journal_kills, matrix, network, random_kills, schedules};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use std::process::ExitCode;
@@ -87,7 +87,13 @@ async fn one(part: Part, options: &Options, report: &Report, counts: &mut Counts
             counts.matrix += tally.cells;
             tally
         }
-        Part::Schedules => Tally::default(),
+        Part::Schedules => {
+            // A seed that is named is that of one schedule which failed.
+            let count = if options.seed.is_some() { 1 } else { options.schedules };
+            let tally = schedules::run(seed, count, true, report)?;
+            counts.schedules += tally.cells;
+            tally
+        }
         Part::Journal => {
             let tally = journal_kills::run(Servers::Embedded, &plain, report).await?;
             counts.journal_kills += tally.cells;

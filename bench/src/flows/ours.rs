@@ -122,7 +122,7 @@ fn untraced() -> Context {
 
 fn config(folder: &Path, coalesce: bool) -> Result<Config> {
     let mut text = format!(
-        "flows_dir = {:?}\n[telemetry]\nlog = \"warn\"\n[journal]\nurl = \"sqlite://{}\"\n",
+        "flows_dir = {:?}\n[telemetry]\nlog = \"warn\"\n[journal]\nurl = \"sqlite:{}\"\n",
         chassis_faults::words::shipped(),
         folder.join("journal.db").display()
     );

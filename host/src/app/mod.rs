@@ -71,6 +71,9 @@ impl App {
         report_in_flight(&telemetry, &registry);
         let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
         tracing::info!(flows = flows.iter().count(), "flows ready");
+        if registry.faults().enabled() {
+            journal.observe(registry.faults().clone());
+        }
         let calls: Arc<dyn Calls> = registry.clone();
         let engine = Engine::with_journal(flows, calls, spans, journal);
         let unfinished = engine.recover().await.map_err(OpenError::from)?;

@@ -2,7 +2,7 @@
 //!
 //! A [`FaultSpec`] says what is to happen, to which calls and how often; a `Rule` is one in force, with its counters. The way of a
 //! call asks [`Faults::due`] right at the boundary, so that every policy around it sees the fault as if the backend had had it; the
-//! journal asks [`Faults::at_journal`] at each of its writes.
+//! journal asks it as its [`Probe`] at both sides of each write.
 
 mod inject;
 mod rule;
@@ -15,6 +15,7 @@ pub use spec::{FaultInjection, FaultSpec, Frequency, Kind};
 
 use crate::config::problem::did_you_mean;
 use crate::error::CallFailure;
+use crate::journal::{Fate, Point, Probe};
 use crate::telemetry::Telemetry;
 use arc_swap::ArcSwap;
 use chassis_abi::Code;
@@ -65,14 +66,6 @@ impl Faults {
     #[inline]
     pub fn due(&self, instance: &str, operation: &Operation) -> Option<Injected> {
         if self.calls.load(Ordering::Relaxed) { self.look(instance, operation) } else { None }
-    }
-
-    /// The journal is about to write, or has written; `point` says what. A fault that is due here ends the process as it stands.
-    #[inline]
-    pub fn at_journal(&self, point: &str) {
-        if self.journal.load(Ordering::Relaxed) {
-            self.crash_if_due(point);
-        }
     }
 
     /// Whether any fault may ever be in force here.
@@ -202,6 +195,16 @@ impl Faults {
         if let Some(telemetry) = &self.telemetry {
             telemetry.metrics().faults_injected(instance, kind).increment(1);
         }
+    }
+}
+
+impl Probe for Faults {
+    /// A fault that is due here ends the process as it stands.
+    fn at(&self, point: Point, _: u64) -> Fate {
+        if self.journal.load(Ordering::Relaxed) {
+            self.crash_if_due(point.as_str());
+        }
+        Fate::Live
     }
 }
 
