@@ -69,15 +69,15 @@ enum Way {
 /// Cells of one kind of servers.
 pub const CELLS: usize = STEPS.len() * FAULTS.len() * 2;
 
-/// Runs all cells on one site, and reads the stores once at the end of each.
-pub async fn run(servers: Servers, options: &Options, report: &Report) -> Result<Tally> {
+/// Runs the first so many cells on one site, and reads the stores at the end of each. All are [`CELLS`].
+pub async fn run(servers: Servers, cells: usize, options: &Options, report: &Report) -> Result<Tally> {
     let mut site = Site::new(servers, options).await?;
     let mut host = site.first_host().await?;
     let mut tally = Tally::default();
     let mut done = 0;
     for way in [Way::Forward, Way::Undoing] {
         for fault in FAULTS {
-            for step in &STEPS {
+            for step in STEPS.iter().take(cells - done) {
                 let cell = format!("{servers:?} {way:?} {fault:?} {}", step.name).to_lowercase();
                 cell_of(&mut site, &mut host, step, fault, way).await.with_context(|| cell.clone())?;
                 let verdict = site.verdict().await.with_context(|| cell.clone())?;
@@ -120,6 +120,8 @@ async fn cell_of(site: &mut Site, host: &mut Host, step: &Step, fault: Fault, wa
         return Ok(());
     }
     let (status, answer) = host.flow("create-user", &user, None).await?;
+    // A cell whose fault nobody met would prove nothing.
+    host.hit("cell", 1).await?;
     host.clear().await?;
     // A single panic may be survived by trying again; anything else must have been in the way.
     if status == 200 && (way == Way::Undoing || fault != Fault::Panic) {

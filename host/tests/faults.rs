@@ -106,7 +106,7 @@ fn the_command_line_speaks_to_the_host_that_runs() {
     host.terminate();
     host.wait();
     let gone = fault(&["list"]);
-    assert!(gone.code == 4 && gone.err.contains("no host at"), "{gone:?}");
+    assert!(gone.code == 4 && gone.err.contains("does not answer"), "{gone:?}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub fn run(options: &Options) -> Result<u8> {
     let named = |names: &[&str]| {
         options.parts.is_empty() || options.parts.iter().any(|part| names.contains(&part.as_str()))
     };
-    let real = named(&["matrix-real", "random", "network"]);
+    let real = named(&["matrix-real", "journal", "random", "network"]);
     // The servers start while the compiler works.
     let servers = real.then(|| std::thread::spawn(|| backends::start(&backends::chosen(&[])?)));
     let plugins: Vec<Plugin> = build::plugins()?

@@ -6,6 +6,7 @@ use crate::config::units::Span;
 use crate::faults::{FaultSpec, Kind};
 use chassis_abi::Code;
 use clap::{Args, Subcommand};
+use hyper::Method;
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as Misread, StrDeserializer};
@@ -106,14 +107,14 @@ impl Fault {
         let answer = match self.verb {
             Verb::Set(set) => {
                 let (at, spec) = set.into_spec();
-                let answer = at.ask(global, "POST", "/v1/faults", Some(&json!(spec))).await?;
+                let answer = at.ask(global, Method::POST, "/v1/faults", Some(&json!(spec))).await?;
                 if !global.json {
                     println!("{} is in force", answer["name"].as_str().unwrap_or("the fault"));
                 }
                 answer
             }
             Verb::List(List { at }) => {
-                let answer = at.ask(global, "GET", "/v1/faults", None).await?;
+                let answer = at.ask(global, Method::GET, "/v1/faults", None).await?;
                 if !global.json {
                     show(&answer);
                 }
@@ -121,7 +122,7 @@ impl Fault {
             }
             Verb::Clear(Clear { name, at }) => {
                 let path = name.map_or_else(|| "/v1/faults".to_owned(), |name| format!("/v1/faults/{name}"));
-                let answer = at.ask(global, "DELETE", &path, None).await?;
+                let answer = at.ask(global, Method::DELETE, &path, None).await?;
                 if !global.json {
                     println!("{} cleared", answer["cleared"]);
                 }
