@@ -21,6 +21,7 @@ pub use problem::{Problem, Problems};
 pub use raw::{HealthSettings, ShutdownSettings, StaticSettings};
 pub use secrets::Secrets;
 
+use crate::faults::{FaultInjection, FaultSpec};
 use interpolate::Outside;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -57,10 +58,16 @@ pub struct Config {
     pub edge: crate::edge::Settings,
     /// Traces, metrics and logs.
     pub telemetry: crate::telemetry::Config,
+    /// Where runs are written down.
+    pub journal: crate::journal::Settings,
     /// The look at every instance in the background.
     pub health: HealthSettings,
     /// How the host ends.
     pub shutdown: ShutdownSettings,
+    /// Whether faults may be injected.
+    pub fault_injection: FaultInjection,
+    /// Faults from the start on.
+    pub faults: Vec<FaultSpec>,
     /// Uses of plugins, by name.
     pub instances: BTreeMap<String, InstanceConfig>,
     /// Which instance plays which role. Each instance also plays the role of its own name.
@@ -149,6 +156,7 @@ impl Config {
         check_listen(&raw.edge.listen, &tree, &mut problems);
         sense::check_telemetry(&raw.telemetry, &tree, &mut problems);
         sense::check_statics(&tree, &raw.statics, &mut problems);
+        check_journal(&raw.journal, &tree, &mut problems);
         check_names(raw.instances.keys(), &tree, &mut problems);
         for (name, instance) in &raw.instances {
             check_policy(name, &instance.policy, &tree, &mut problems);
@@ -175,8 +183,11 @@ impl Config {
             flows_dir: raw.flows_dir.unwrap_or_else(|| "flows".into()),
             edge: raw.edge,
             telemetry: raw.telemetry,
+            journal: journal(raw.journal, outside),
             health: raw.health,
             shutdown: raw.shutdown,
+            fault_injection: raw.fault_injection,
+            faults: raw.faults,
             instances: instances.collect(),
             roles: raw.roles,
             statics: raw.statics,
@@ -192,6 +203,11 @@ impl Config {
             self.instances.retain(|instance, _| *instance == name);
             self.roles.retain(|_, instance| *instance == name);
         }
+    }
+
+    /// For a command that runs no flow: the journal stays with whoever has it.
+    pub fn without_journal(&mut self) {
+        self.journal.url = Some("memory".to_owned());
     }
 
     fn instance_or_role<'a>(&'a self, name: &'a str) -> Option<&'a str> {
@@ -253,6 +269,22 @@ fn check_policy(name: &str, policy: &PolicySettings, tree: &Node, problems: &mut
         let at = tree.at(path).map_or(Origin::Default, |node| node.origin.clone());
         problems.0.push(Problem::new(message).at(&at).field(format!("instances.{name}.policy.{field}")));
     }
+}
+
+fn check_journal(journal: &crate::journal::Settings, tree: &Node, problems: &mut Problems) {
+    if let Err(error) = journal.place() {
+        let at = tree.at(["journal", "url"]).map_or(Origin::Default, |node| node.origin.clone());
+        problems.0.push(Problem::new(error.to_string()).at(&at).field("journal.url"));
+    }
+}
+
+/// Beside the data of an embedded profile, unless it is said where.
+fn journal(settings: crate::journal::Settings, outside: &impl Outside) -> crate::journal::Settings {
+    let beside = || {
+        let folder = outside.variable("CHASSIS_DATA").filter(|folder| !folder.is_empty());
+        format!("sqlite:{}/journal.db", folder.as_deref().unwrap_or("data"))
+    };
+    crate::journal::Settings { url: Some(settings.url.unwrap_or_else(beside)), ..settings }
 }
 
 /// Names stand in paths, labels and variables as they are.

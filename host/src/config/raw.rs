@@ -2,6 +2,7 @@
 
 use super::policy::PolicySettings;
 use super::units::Span;
+use crate::faults::{FaultInjection, FaultSpec};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,10 +22,16 @@ pub struct Raw {
     pub edge: crate::edge::Settings,
     /// Traces, metrics and logs.
     pub telemetry: crate::telemetry::Config,
+    /// Where runs are written down.
+    pub journal: crate::journal::Settings,
     /// The look at every instance in the background.
     pub health: HealthSettings,
     /// How the host ends.
     pub shutdown: ShutdownSettings,
+    /// Whether faults may be injected.
+    pub fault_injection: FaultInjection,
+    /// Faults from the start on.
+    pub faults: Vec<FaultSpec>,
     /// Uses of plugins.
     pub instances: BTreeMap<String, RawInstance>,
     /// Which instance plays which role.

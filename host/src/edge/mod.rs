@@ -7,6 +7,7 @@ mod body;
 mod call;
 mod context;
 pub mod docs;
+mod faults;
 mod flows;
 mod health;
 mod host;
@@ -16,6 +17,7 @@ mod observe;
 pub mod openapi;
 mod problem;
 mod registry;
+mod runs;
 mod server;
 mod settings;
 mod stream;
@@ -31,10 +33,12 @@ pub use settings::Settings;
 use crate::flow::Engine;
 use crate::telemetry::{Route, Telemetry};
 use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderValue, header};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use chassis_abi::Code;
 use openapi::{FlowDescription, InstanceDescription};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::future::Future;
 use std::io;
@@ -153,7 +157,7 @@ impl Edge {
                 operations: instance.operations().map(|(name, entry)| (name.to_owned(), entry)).collect(),
             })
             .collect();
-        let flows: Vec<_> = self.0.engine.flows().iter().collect();
+        let flows = self.0.engine.flows();
         let flows: Vec<_> = flows
             .iter()
             .map(|flow| FlowDescription {
@@ -194,12 +198,26 @@ impl Edge {
     }
 }
 
+/// A body of JSON, as what it is meant to be; whatever does not fit is told with its field.
+async fn read_json<T: DeserializeOwned>(edge: &Edge, body: Body) -> Result<T, Problem> {
+    let settings = edge.settings();
+    let bytes = body::read(body, settings.body_limit.bytes(), settings.body_timeout.0).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::invalid("body", error.to_string()))
+}
+
 /// Every route but the one of calls.
 fn routes() -> Vec<(&'static str, MethodRouter<Edge>)> {
     vec![
         ("/", get(inspect::root)),
         ("/v1/flows/{flow}", post(flows::run)),
         ("/v1/flows", get(flows::list)),
+        ("/v1/runs", get(runs::list)),
+        ("/v1/runs/{id}", get(runs::show)),
+        ("/v1/runs/{id}/resume", post(runs::resume)),
+        ("/v1/runs/{id}/skip", post(runs::skip)),
+        ("/v1/runs/{id}/cancel", post(runs::cancel)),
+        ("/v1/faults", get(faults::list).post(faults::set).delete(faults::clear_all)),
+        ("/v1/faults/{name}", delete(faults::clear)),
         ("/v1/plugins", get(inspect::plugins)),
         ("/v1/instances", get(inspect::instances)),
         ("/v1/traces", get(inspect::traces)),

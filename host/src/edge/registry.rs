@@ -2,10 +2,12 @@
 
 use super::host::{Host, InstanceInfo, Shape};
 use crate::error::CallFailure;
+use crate::faults::Faults;
 use crate::registry::{Instance, Registry};
 use crate::request::{Reply, Request};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 impl Host for Registry {
     fn shape(&self, instance: &str, operation: &str) -> Result<Shape, CallFailure> {
@@ -50,6 +52,10 @@ impl Host for Registry {
             })
         });
         json!({ "plugins": available.collect::<Vec<_>>(), "refused": plugins.refused })
+    }
+
+    fn faults(&self) -> Option<Arc<Faults>> {
+        Some(Registry::faults(self).clone())
     }
 
     fn health(&self) -> Vec<Value> {

@@ -6,8 +6,10 @@ use super::plan;
 use super::schema::Schema;
 use super::template::Template;
 use chassis_abi::Code;
+use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A business operation, declared as data.
@@ -27,6 +29,10 @@ pub struct Flow {
     pub deadline: Option<Duration>,
     /// What it answers.
     pub output: Template,
+    /// Its file.
+    pub text: Arc<str>,
+    /// Which version it is: a hash of name and text. A run keeps the one that it was started with.
+    pub version: Arc<str>,
 }
 
 /// One call of a flow.
@@ -146,7 +152,17 @@ fn read(name: &str, text: &str) -> Result<Flow, Problem> {
         steps,
         consumes,
         output,
+        version: Arc::from(version(name, text)),
+        text: Arc::from(text),
     })
+}
+
+fn version(name: &str, text: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(name);
+    hash.update([0]);
+    hash.update(text);
+    format!("{:x}", hash.finalize())
 }
 
 fn step(name: &str, node: &Node<'_>, visible: Names<'_>) -> Result<Step, Problem> {

@@ -40,8 +40,19 @@ pin_project! {
     pub(super) enum Sent<'a, F> {
         /// By itself. It has its place as long as it is in flight.
         Alone { #[pin] call: F, place: Option<Place<Sender>>, secrets: &'a Secrets },
-        /// With others, or waiting for them.
-        Gathered { turn: BoxFuture<'static, Result<Reply, CallFailure>> },
+        /// With others, or waiting for them; or to a bad end that was asked for.
+        Gathered { turn: BoxFuture<'a, Result<Reply, CallFailure>> },
+    }
+}
+
+impl<'a, F> Sent<'a, F> {
+    /// By itself, and to what a fault does to it. Nothing of it may come to others.
+    #[cold]
+    pub fn faulty(
+        instance: &'a Instance,
+        call: impl Future<Output = Result<Reply, CallError>> + Send + 'a,
+    ) -> Self {
+        Self::Gathered { turn: Box::pin(call.map_err(|error| scrubbed(error, instance.secrets()).into())) }
     }
 }
 

@@ -6,6 +6,7 @@ use super::services::Services;
 use super::status::Status;
 use crate::config::{InstanceConfig, Secrets};
 use crate::error::{CallError, CallFailure};
+use crate::faults::{Faults, Met};
 use crate::policy::coalesce::Item;
 use crate::policy::{Attempt, Breaker, Bulkhead, Shared, Stack};
 use crate::request::{Reply, Request};
@@ -29,6 +30,7 @@ pub struct Instance {
     names: Names,
     policies: Arc<Shared>,
     secrets: Arc<Secrets>,
+    faults: Arc<Faults>,
     files: Vec<PathBuf>,
     pub(super) status: ArcSwap<Status>,
     pub(super) telemetry: Telemetry,
@@ -69,6 +71,7 @@ impl Instance {
         values: Value,
         secrets: Arc<Secrets>,
         telemetry: &Telemetry,
+        faults: &Arc<Faults>,
     ) -> Result<Self, CallError> {
         let name: Arc<str> = name.into();
         let manifest = plugin.manifest().clone();
@@ -100,6 +103,7 @@ impl Instance {
             entries,
             policies,
             secrets,
+            faults: faults.clone(),
             files,
             status: ArcSwap::from_pointee(Status::starting()),
             telemetry: telemetry.clone(),
@@ -195,6 +199,7 @@ impl Instance {
         let mut span = telemetry.start(&context.trace, &json, now.into_std());
         async move {
             let wait = policy.wait(&json);
+            let met = Met::new();
             let send = |attempt: Attempt<'_>| {
                 if let Some((failure, at)) = attempt.failed {
                     span.resend(attempt.number, failure, at.into_std(), &json);
@@ -216,6 +221,10 @@ impl Instance {
                     deadline: attempt.told.map(|told| wall_clock(told, attempt.now)),
                     upload: upload.take(),
                 };
+                if let Some(fault) = self.faults.due(&self.name, &self.manifest.operations[index as usize]) {
+                    let _ = met.set(fault.name().clone());
+                    return Sent::faulty(self, span.scope(fault.happen(&self.boundary, call)));
+                }
                 let Some(gather) = gather else {
                     let call = span.scope(self.boundary.call(call));
                     return Sent::Alone { call, place: None, secrets: &self.secrets };
@@ -232,6 +241,9 @@ impl Instance {
                 gather.send(self, index, call, item, |call| span.scope(self.boundary.call(call)))
             };
             let mut result = policy.run(&context, now, wait, send).await;
+            if let Some(fault) = met.get() {
+                span.set("chassis.fault", fault.clone());
+            }
             span.finish(&mut result);
             result
         }

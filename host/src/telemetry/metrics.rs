@@ -40,6 +40,7 @@ const COUNTERS: &[(&str, &str)] = &[
         "chassis_calls_total",
         "Calls by outcome: ok, error, refused (by a policy, nothing was sent) or cancelled.",
     ),
+    ("chassis_faults_injected_total", "Faults injected on purpose."),
     ("chassis_flow_runs_total", "Flow runs by outcome."),
     (
         "chassis_spans_dropped_total",
@@ -58,6 +59,7 @@ const COUNTERS: &[(&str, &str)] = &[
 const GAUGES: &[(&str, &str)] = &[
     ("chassis_bulkhead_in_flight", "Calls in flight of an instance."),
     ("chassis_breaker_state", "How a breaker stands: 0 closed, 1 half-open, 2 open."),
+    ("chassis_flow_stuck", "Runs whose undo is blocked: they wait for resume or skip."),
     ("chassis_plugin_info", "A loaded plugin; always 1."),
     ("chassis_plugin_healthy", "1 if the instance's last health check succeeded, else 0."),
     ("db_client_connection_count", "Connections of a pool by state."),
@@ -194,6 +196,14 @@ impl Metrics {
     /// `chassis_plugin_healthy` of an instance.
     pub fn plugin_healthy(&self, instance: &str) -> Gauge {
         self.gauge("chassis_plugin_healthy", vec![label("name", instance)])
+    }
+
+    /// `chassis_faults_injected_total` of an instance and a kind of fault.
+    pub fn faults_injected(&self, instance: &str, kind: &'static str) -> Counter {
+        self.counter(
+            "chassis_faults_injected_total",
+            vec![label("name", instance), Label::from_static_parts("kind", kind)],
+        )
     }
 
     /// What `health` says of an instance's pool, as `db.client.connection.*`.
