@@ -251,7 +251,9 @@ fn config(dir: &Path, plugins: PathBuf, endpoint: String, backend: &Backend) -> 
              [instances.{name}.policy]\nbulkhead = 64\nattempt_timeout = \"30s\"\ndeadline = \"60s\"\n{coalesce}"
         )
     };
-    let text = instance("gathered", "") + &instance("alone", "coalesce = \"off\"\n");
+    let text = "[journal]\nurl = \"memory\"\n".to_owned()
+        + &instance("gathered", "")
+        + &instance("alone", "coalesce = \"off\"\n");
     let file = dir.join("test.toml");
     std::fs::write(&file, text).unwrap();
     let mut config = Config::load(&Source::File(file)).unwrap();

@@ -9,7 +9,7 @@ use process_support::{House, Running};
 use serde_json::{Value, json};
 
 const CONFIG: &str = "[telemetry]\nlog_format = \"json\"\n[fault_injection]\nenabled = true\nseed = 7\n\
-    [instances.echo]\nplugin = \"echo\"\n[instances.echo.policy]\nattempt_timeout = \"300ms\"\n[roles]\nvoice = \"echo\"\n";
+    [instances.echo]\nplugin = \"echo\"\n[instances.echo.policy]\nattempt_timeout = \"300ms\"\nretry = \"off\"\nbreaker = \"off\"\n[roles]\nvoice = \"echo\"\n";
 
 fn set(host: &Running, fault: Value) -> Value {
     let (status, body) = host.request("POST", "/v1/faults", &fault.to_string()).unwrap();

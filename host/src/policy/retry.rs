@@ -45,9 +45,9 @@ impl Retry {
         let repeats = match operation {
             Operation { upload: true, .. } => Repeats::Never,
             Operation { idempotent: true, .. } => Repeats::Always,
+            Operation { effect: Effect::Read, .. } => Repeats::Never,
             Operation { keyed: true, .. } => Repeats::Keyed,
-            Operation { effect: Effect::Write, .. } => Repeats::Undone,
-            Operation { .. } => Repeats::Never,
+            Operation { .. } => Repeats::Undone,
         };
         Self { settings, repeats, budget, retried, exhausted }
     }

@@ -124,7 +124,7 @@ fn answer(path: &str, request: &Value) -> Vec<u8> {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n";
             format!("{head}\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes()
         }
-        "broken" if how == "deep" => whole("200", "content-type: application/json", &"[".repeat(100_000)),
+        "broken" if how == "deep" => whole("200", "content-type: application/json", &"[".repeat(1_000)),
         "broken" => whole(
             "200",
             &format!("content-type: {}/{how}", if how == "json" { "application" } else { "text" }),
