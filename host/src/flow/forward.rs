@@ -203,7 +203,7 @@ impl Progress {
                 self.counts |= !nature.reads;
                 self.record(Event::StepStarted(of(
                     &step.name,
-                    Started { call: step.call.to_string(), input },
+                    Started { call: step.call.to_string(), input: Arc::new(input) },
                 )))?;
                 way.sends.push(at);
             }
