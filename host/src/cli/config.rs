@@ -5,6 +5,7 @@ use crate::app::StartError;
 use crate::config::{check, show};
 use crate::flow::FlowSet;
 use crate::registry::Plugins;
+use crate::telemetry::Telemetry;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ impl ConfigArgs {
             ConfigCommand::Check => {
                 let plugins = Plugins::inspect(&config.plugins_dir).await?;
                 check::check(&config, &plugins)?;
+                Telemetry::check(&config.telemetry).map_err(StartError::from)?;
                 let flows = FlowSet::load(&config.flows_dir).map_err(StartError::from)?;
                 let (instances, flows) = (config.instances.len(), flows.iter().count());
                 if global.json {
