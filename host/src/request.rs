@@ -38,7 +38,13 @@ pub struct Context {
 
 impl Default for Context {
     fn default() -> Self {
-        Self { trace: SpanContext::NONE, deadline: None, idempotency_key: None, tenant: None, overrides: None }
+        Self {
+            trace: SpanContext::NONE,
+            deadline: None,
+            idempotency_key: None,
+            tenant: None,
+            overrides: None,
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //! is waited for: a call that is given up half way leaves an effect that nobody knows of.
 
 use super::calls::Calls;
-use super::model::{Flow, Undo};
+use super::model::{Flow, Undo, Work};
 use super::plan::{self, Plan};
 use super::run::{RunError, RunOutcome, StepOutcome};
 use super::scope::Scope;
@@ -59,7 +59,7 @@ impl Progress {
         let run = json!({ "id": &*run_id, "started_at": super::clock::now() });
         let scope = Scope::new(&input, &run, &Value::Object(calls.roles()));
         let steps =
-            flow.steps.iter().map(|step| StepOutcome::new(&step.name, step.call.to_string())).collect();
+            flow.steps.iter().map(|step| StepOutcome::new(&step.name, step.work.to_string())).collect();
         Self {
             scope,
             span,
@@ -169,8 +169,13 @@ impl Progress {
         self.turn_step(at, StepEvent::Start);
         Ok(Some(Box::pin(async move {
             let started = Instant::now();
-            let target = &flow.steps[at].call;
-            let result = calls.call(&target.role, &target.operation, &input, context).await;
+            let result = match &flow.steps[at].work {
+                Work::Call(target) => calls.call(&target.role, &target.operation, &input, context).await,
+                Work::Flow(name) => {
+                    let message = format!("this engine runs no flow `{name}` within a flow");
+                    Err(CallFailure::new(Code::Unimplemented, message))
+                }
+            };
             if let Err(failure) = &result {
                 span.failed(failure);
             }
@@ -203,7 +208,7 @@ impl Progress {
             }
         }
         if self.flow.consumes == Some(at) {
-            let system = self.calls.system(&step.call.role, &step.call.operation);
+            let system = step.work.call().and_then(|call| self.calls.system(&call.role, &call.operation));
             let queue = self.steps[at].input["queue"].as_str().unwrap_or_default();
             self.message = self.spans.process(
                 system.as_deref().unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! Flows: business operations declared as data.
 //!
-//! A file is read ([`model`], by way of [`document`], [`schema`], [`template`] and [`expression`]), its steps run as [`plan`] allows
+//! A file is read ([`model`], by way of `read`, [`document`], [`schema`], [`template`] and [`expression`]), its steps run as [`plan`] allows
 //! ([`engine`], [`forward`]), and what was done is taken back where one of them fails (`undo`). [`state`] holds every transition there
 //! is. A run calls roles through [`calls::Calls`] and knows no plugin.
 
@@ -12,6 +12,7 @@ pub mod expression;
 pub mod forward;
 pub mod model;
 pub mod plan;
+mod read;
 mod registry;
 pub mod run;
 pub mod schema;
@@ -20,6 +21,7 @@ pub mod set;
 pub mod state;
 pub mod template;
 pub mod trace;
+pub mod trigger;
 mod undo;
 
 pub use calls::Calls;

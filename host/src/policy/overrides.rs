@@ -32,8 +32,9 @@ impl Overrides {
             "attempt_timeout" => self.attempt_timeout = Some(time(value)?),
             "retries" => {
                 let retries = read::<u32>(value).ok().filter(|retries| *retries <= Self::MOST_RETRIES);
-                self.retries =
-                    Some(retries.ok_or_else(|| format!("must be a number from 0 to {}", Self::MOST_RETRIES))?);
+                self.retries = Some(
+                    retries.ok_or_else(|| format!("must be a number from 0 to {}", Self::MOST_RETRIES))?,
+                );
             }
             _ => {
                 let advice = did_you_mean(field, Self::FIELDS.iter().copied());
