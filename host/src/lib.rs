@@ -13,6 +13,7 @@ pub mod drain;
 pub mod edge;
 pub mod error;
 pub mod flow;
+pub mod journal;
 pub mod policy;
 pub mod registry;
 pub mod request;

@@ -153,3 +153,41 @@ fn help_teaches_with_examples_and_tells_the_exit_codes() {
         assert!(help.out.contains(word), "{word}\n{}", help.out);
     }
 }
+
+#[test]
+fn runs_are_seen_whether_or_not_a_host_has_the_journal() {
+    let house = House::new(CONFIG);
+    let ran = house.chassis(&["--json", "flow", "run", "say", r#"{"text": "first"}"#]);
+    let first = ran.json()["run_id"].as_str().unwrap().to_owned();
+    let list = |house: &House| {
+        let runs = house.chassis(&["--json", "runs", "list", "--flow", "say"]).json();
+        runs["runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|run| run["run_id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(list(&house), [first.as_str()]);
+    let running = house.run();
+    // The host has the journal: it runs the flow, and is asked.
+    let ran = house.chassis(&["--json", "flow", "run", "say", r#"{"text": "second"}"#]);
+    assert_eq!((ran.code, &ran.json()["output"]["said"]), (0, &json!("> second")), "{ran:?}");
+    let second = ran.json()["run_id"].as_str().unwrap().to_owned();
+    assert_eq!(list(&house), [second.clone(), first.clone()]);
+    let shown = house.chassis(&["runs", "show", &first]);
+    for part in [first.as_str(), "completed", "voice.echo", "said"] {
+        assert!(shown.out.contains(part), "{shown:?}");
+    }
+    let wrong = house.chassis(&["flow", "run", "say", "{}"]);
+    assert_eq!(wrong.code, 1, "{wrong:?}");
+    assert!(wrong.err.contains("text"), "{wrong:?}");
+    assert_eq!(house.chassis(&["runs", "resume", &first]).code, 1);
+    assert_eq!(house.chassis(&["runs", "show", "nothing"]).code, 1);
+    let second_host = house.chassis(&["run"]);
+    assert_eq!(second_host.code, 4, "{second_host:?}");
+    assert!(second_host.err.contains(&running.address), "it names who has the journal: {second_host:?}");
+    running.terminate();
+    assert_eq!(running.wait().0.code(), Some(0));
+    assert_eq!(list(&house), [second, first]);
+}

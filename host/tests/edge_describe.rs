@@ -11,6 +11,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/v1/plugins", "application/json"),
     ("/v1/instances", "application/json"),
     ("/v1/flows", "application/json"),
+    ("/v1/runs", "application/json"),
     ("/v1/traces", "application/json"),
     ("/health", "application/json"),
     ("/health/live", "application/json"),

@@ -112,7 +112,7 @@ async fn what_cannot_be_undone_is_told_and_stops_nothing() {
             script.fail(failing, Fault::Refused(Code::Unavailable));
             script.fail(undo, fault);
             let outcome = create(&script).await;
-            assert_eq!(outcome.state, RunState::UndoFailed, "{step} {fault:?}");
+            assert_eq!(outcome.state, RunState::Stuck, "{step} {fault:?}");
             let told = outcome.step(step).unwrap();
             assert_eq!(told.state, StepState::UndoFailed);
             assert!(told.undo.as_ref().unwrap().error.is_some());

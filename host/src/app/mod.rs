@@ -6,6 +6,7 @@ use crate::config::{Config, Problems};
 use crate::flow::set::FlowErrors;
 use crate::flow::trace::Spans;
 use crate::flow::{Calls, Engine, FlowSet};
+use crate::journal::{Journal, OpenError};
 use crate::registry::Registry;
 use crate::static_server::StaticServers;
 use crate::telemetry::{self, Telemetry};
@@ -39,6 +40,9 @@ pub enum StartError {
     /// Traces, metrics or logs cannot be made.
     #[error("telemetry does not start: {0}")]
     Telemetry(#[from] telemetry::StartError),
+    /// The journal cannot be opened.
+    #[error("{0}")]
+    Journal(#[from] OpenError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {error}")]
     Listen {
@@ -61,13 +65,18 @@ impl App {
         tracing::info!(version, config = config.name, %plugins_dir, "chassis starts");
         // Before the plugins, so that a wrong flow is told at once; it needs nothing of them.
         let flows = FlowSet::load(&config.flows_dir)?;
+        let journal = Journal::open(&config.journal).await?;
         let statics = StaticServers::start(&config.statics).await?;
         let registry = Arc::new(Registry::start(&config, &telemetry, statics.addresses()).await?);
         report_in_flight(&telemetry, &registry);
         let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
         tracing::info!(flows = flows.iter().count(), "flows ready");
         let calls: Arc<dyn Calls> = registry.clone();
-        let engine = Engine::new(flows, calls, spans);
+        let engine = Engine::with_journal(flows, calls, spans, journal);
+        let unfinished = engine.recover().await.map_err(OpenError::from)?;
+        let store = engine.journal().store().kind();
+        tracing::info!(store, unfinished, "journal ready");
+        engine.keep_up(config.journal.keep.0);
         Ok(Self { config, telemetry, registry, engine, statics, begun, started_in: begun.elapsed() })
     }
 
@@ -79,13 +88,18 @@ impl App {
     /// Ends everything: runs under way go to their end, instances are closed, and telemetry is sent.
     pub async fn stop(self) {
         let drain = self.config.shutdown.drain.0;
-        if tokio::time::timeout(drain, self.engine.idle()).await.is_err() {
-            tracing::warn!(running = self.engine.running(), "runs did not end in time");
+        if tokio::time::timeout(drain, self.engine.drain()).await.is_err() {
+            tracing::warn!(
+                running = self.engine.running(),
+                "runs did not end in time: the next start goes on with them"
+            );
         }
         self.close().await;
     }
 
     async fn close(self) {
+        self.engine.abandon();
+        self.engine.journal().close().await;
         self.registry.close(CLOSE).await;
         self.statics.stop();
         self.telemetry.shutdown().await;

@@ -34,6 +34,7 @@ impl App {
             let (edge, ending) = (edge.clone(), ending.clone());
             tokio::spawn(async move { edge.serve(listener, ending.cancelled_owned()).await })
         };
+        self.engine.journal().serves(&address.to_string());
         edge.set_ready(true);
         let ms = self.begun.elapsed().as_millis() as u64;
         tracing::info!(%address, ms, instances = self.registry.instances().count(), "ready");
@@ -47,7 +48,7 @@ impl App {
         let abort = serving.abort_handle();
         let drained = async {
             let _ = serving.await;
-            self.engine.idle().await;
+            self.engine.drain().await;
         };
         tokio::select! {
             () = drained => tracing::info!(ms = begun.elapsed().as_millis() as u64, "drained"),

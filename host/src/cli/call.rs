@@ -53,6 +53,7 @@ impl CallArgs {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
         let request = self.request()?;
         let mut config = global.load_quiet()?;
+        config.without_journal();
         config.only(&self.instance);
         let app = App::start(config).await?;
         let mut signals = Signals::listen().map_err(|error| Exit::failed(error.to_string()))?;

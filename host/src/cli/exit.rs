@@ -3,6 +3,7 @@
 use crate::app::StartError;
 use crate::config::{Problem, Problems};
 use crate::error::CallFailure;
+use crate::journal::OpenError;
 use chassis_abi::Code;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -35,6 +36,19 @@ impl Exit {
         Self::plain(USAGE, "usage", message.into())
     }
 
+    /// The same may succeed later.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::plain(UNAVAILABLE, "unavailable", message.into())
+    }
+
+    /// What a host answered instead of a result.
+    pub fn problem(document: Value) -> Self {
+        let code = document["code"].as_str().unwrap_or("unknown").to_owned();
+        let text = format!("{code}: {}", document["detail"].as_str().unwrap_or("the host gives no reason"));
+        let found = Code::ALL.iter().copied().find(|known| known.as_str() == code).unwrap_or(Code::Unknown);
+        Self { code: of_code(found), document, text }
+    }
+
     /// It was interrupted.
     pub fn interrupted() -> Self {
         Self::plain(INTERRUPTED, "interrupted", "interrupted: the call is cancelled".to_owned())
@@ -65,6 +79,12 @@ impl From<StartError> for Exit {
             StartError::Flows(_) | StartError::Telemetry(_) => {
                 Self::plain(CONFIG, "config", error.to_string())
             }
+            StartError::Journal(OpenError::Taken { .. } | OpenError::Store(_)) => {
+                Self::plain(UNAVAILABLE, "journal", error.to_string())
+            }
+            StartError::Journal(OpenError::Url(_) | OpenError::File { .. }) => {
+                Self::plain(CONFIG, "config", error.to_string())
+            }
             StartError::Listen { .. } => {
                 let advice = "another process may have it: choose another address, for example CHASSIS__EDGE__LISTEN=127.0.0.1:0";
                 Self::plain(UNAVAILABLE, "listen", format!("{error}; {advice}"))
@@ -75,13 +95,14 @@ impl From<StartError> for Exit {
 
 impl From<CallFailure> for Exit {
     fn from(failure: CallFailure) -> Self {
-        let code = match failure.code() {
-            Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted => {
-                UNAVAILABLE
-            }
-            _ => FAILED,
-        };
-        Self { code, document: json!(failure.document()), text: described(&failure) }
+        Self { code: of_code(failure.code()), document: json!(failure.document()), text: described(&failure) }
+    }
+}
+
+fn of_code(code: Code) -> u8 {
+    match code {
+        Code::Unavailable | Code::DeadlineExceeded | Code::ResourceExhausted | Code::Aborted => UNAVAILABLE,
+        _ => FAILED,
     }
 }
 

@@ -1,10 +1,14 @@
 //! `chassis flow`
 
+use super::remote::Remote;
+use super::runs::escaped;
 use super::{Exit, Global, exit, table};
 use crate::app::App;
+use crate::config::Config;
 use crate::flow::FlowSet;
 use crate::request::Context;
 use clap::{Args, Subcommand};
+use hyper::Method;
 use serde_json::{Value, json};
 use std::io::Read;
 use std::process::ExitCode;
@@ -69,25 +73,56 @@ async fn run(global: &Global, name: &str, mut input: String) -> Result<ExitCode,
     }
     let input: Value = serde_json::from_str(&input)
         .map_err(|error| Exit::usage(format!("the input is not JSON: {error}")))?;
-    let app = App::start(global.load_quiet()?).await?;
+    let config = global.load_quiet()?;
+    let outcome = match serving(&config) {
+        Some(remote) => ask(&remote, name, &input).await?,
+        None => run_here(config, name, input).await?,
+    };
+    let completed = outcome["state"] == "completed";
+    if global.json {
+        println!("{outcome}");
+    } else if completed {
+        println!("{:#}", outcome["output"]);
+    } else {
+        let steps = outcome["steps"].as_array().into_iter().flatten().map(|step| {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let why = match &step["error"] {
+                Value::Object(error) => format!("{}: {}", text(&error["code"]), text(&error["message"])),
+                _ => String::new(),
+            };
+            [text(&step["name"]), text(&step["state"]), why]
+        });
+        table::print(["step", "state", "why"], steps);
+        let state = outcome["state"].as_str().unwrap_or_default();
+        eprintln!(
+            "error: the flow `{name}` is {state}; `chassis runs show {}` tells more",
+            outcome["run_id"].as_str().unwrap_or_default()
+        );
+    }
+    Ok(if completed { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+/// The host that has the journal and can be asked.
+fn serving(config: &Config) -> Option<Remote> {
+    let address = config.journal.place().ok()?.holder()?.address?;
+    Some(Remote::at(&address))
+}
+
+async fn ask(remote: &Remote, name: &str, input: &Value) -> Result<Value, Exit> {
+    let path = format!("/v1/flows/{}", escaped(name));
+    let answer = remote.ask(Method::POST, &path, Some(input)).await?;
+    let ran = answer.headers.get("x-chassis-run").and_then(|id| id.to_str().ok());
+    let Some(id) = ran.or(answer.body["run"]["id"].as_str()) else { return Err(Exit::problem(answer.body)) };
+    remote.get(Method::GET, &format!("/v1/runs/{}", escaped(id)), None).await
+}
+
+async fn run_here(config: Config, name: &str, input: Value) -> Result<Value, Exit> {
+    let app = App::start(config).await?;
     // A run that has begun goes to its end, also when it is interrupted: `stop` waits for it.
     let ran = tokio::select! {
         ran = app.engine.run(name, input, Context::default()) => ran.map_err(Exit::from),
         _ = tokio::signal::ctrl_c() => Err(Exit::interrupted()),
     };
     app.stop().await;
-    let outcome = ran?;
-    if global.json {
-        println!("{}", json!(outcome));
-    } else if outcome.completed() {
-        println!("{:#}", outcome.output);
-    } else {
-        let steps = outcome.steps.iter().map(|step| {
-            let why = step.error.as_ref().map(ToString::to_string).unwrap_or_default();
-            [step.name.clone(), step.state.as_str().to_owned(), why]
-        });
-        table::print(["step", "state", "why"], steps);
-        eprintln!("error: the flow `{name}` is {}", outcome.state.as_str());
-    }
-    Ok(if outcome.completed() { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+    ran.map(|outcome| json!(outcome))
 }

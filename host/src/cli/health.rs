@@ -14,7 +14,9 @@ pub struct Health {}
 
 impl Health {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
-        let app = App::start(global.load_quiet()?).await?;
+        let mut config = global.load_quiet()?;
+        config.without_journal();
+        let app = App::start(config).await?;
         app.registry.check().await;
         let well = app.registry.instances().all(|instance| instance.status().state == State::Ok);
         if global.json {

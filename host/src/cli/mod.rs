@@ -1,15 +1,18 @@
 //! The command line: one file a command. Commands run in this process: the profile is loaded, the work done, and all is closed
-//! again.
+//! again. What runs flows asks the host that has the journal, where one has.
 
 mod call;
 mod config;
 mod demo;
+mod draw_run;
 mod exit;
 mod flow;
 mod health;
 mod instances;
 mod plugins;
+mod remote;
 mod run;
+mod runs;
 mod table;
 
 pub use exit::Exit;
@@ -52,6 +55,7 @@ enum Command {
     Demo(demo::Demo),
     Call(call::CallArgs),
     Flow(flow::Flow),
+    Runs(runs::RunsArgs),
     Health(health::Health),
     Plugins(plugins::PluginsArgs),
     Instances(instances::InstancesArgs),
@@ -65,6 +69,7 @@ Examples:
   chassis instances                                   what can be called
   chassis call sessions set '{\"key\":\"a\",\"value\":1}'   call one operation
   chassis flow run get-user '{\"id\":1}'                run a flow
+  chassis runs list --state stuck                     which runs need a hand?
   chassis --profile local health                      are the six real servers well?
   chassis config check --profile local                is the configuration right?
 
@@ -102,6 +107,7 @@ async fn dispatch(command: Command, global: &Global) -> Result<ExitCode, Exit> {
         Command::Demo(demo) => demo.run(global).await,
         Command::Call(call) => call.run(global).await,
         Command::Flow(flow) => flow.run(global).await,
+        Command::Runs(runs) => runs.run(global).await,
         Command::Health(health) => health.run(global).await,
         Command::Plugins(plugins) => plugins.run(global).await,
         Command::Instances(instances) => instances.run(global).await,

@@ -54,6 +54,8 @@ pub struct Config {
     pub edge: crate::edge::Settings,
     /// Traces, metrics and logs.
     pub telemetry: crate::telemetry::Config,
+    /// Where runs are written down.
+    pub journal: crate::journal::Settings,
     /// The look at every instance in the background.
     pub health: HealthSettings,
     /// How the host ends.
@@ -144,6 +146,7 @@ impl Config {
             }
         }
         check_listen(&raw.edge.listen, &tree, &mut problems);
+        check_journal(&raw.journal, &tree, &mut problems);
         check_names(raw.instances.keys(), &tree, &mut problems);
         problems.into_result()?;
         let mut secrets = Secrets::default();
@@ -167,6 +170,7 @@ impl Config {
             flows_dir: raw.flows_dir.unwrap_or_else(|| "flows".into()),
             edge: raw.edge,
             telemetry: raw.telemetry,
+            journal: journal(raw.journal, outside),
             health: raw.health,
             shutdown: raw.shutdown,
             instances: instances.collect(),
@@ -184,6 +188,11 @@ impl Config {
             self.instances.retain(|instance, _| *instance == name);
             self.roles.retain(|_, instance| *instance == name);
         }
+    }
+
+    /// For a command that runs no flow: the journal stays with whoever has it.
+    pub fn without_journal(&mut self) {
+        self.journal.url = Some("memory".to_owned());
     }
 
     fn instance_or_role<'a>(&'a self, name: &'a str) -> Option<&'a str> {
@@ -237,6 +246,22 @@ fn check_listen(listen: &str, tree: &Node, problems: &mut Problems) {
             .0
             .push(problem.at(&at).field("edge.listen").advice("write host:port, such as 127.0.0.1:7700"));
     }
+}
+
+fn check_journal(journal: &crate::journal::Settings, tree: &Node, problems: &mut Problems) {
+    if let Err(error) = journal.place() {
+        let at = tree.at(["journal", "url"]).map_or(Origin::Default, |node| node.origin.clone());
+        problems.0.push(Problem::new(error.to_string()).at(&at).field("journal.url"));
+    }
+}
+
+/// Beside the data of an embedded profile, unless it is said where.
+fn journal(settings: crate::journal::Settings, outside: &impl Outside) -> crate::journal::Settings {
+    let beside = || {
+        let folder = outside.variable("CHASSIS_DATA").filter(|folder| !folder.is_empty());
+        format!("sqlite:{}/journal.db", folder.as_deref().unwrap_or("data"))
+    };
+    crate::journal::Settings { url: Some(settings.url.unwrap_or_else(beside)), ..settings }
 }
 
 /// Names stand in paths, labels and variables as they are.

@@ -20,6 +20,8 @@ pub struct Raw {
     pub edge: crate::edge::Settings,
     /// Traces, metrics and logs.
     pub telemetry: crate::telemetry::Config,
+    /// Where runs are written down.
+    pub journal: crate::journal::Settings,
     /// The look at every instance in the background.
     pub health: HealthSettings,
     /// How the host ends.

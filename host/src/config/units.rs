@@ -27,6 +27,7 @@ const SPANS: &[(&str, u64)] = &[
     ("ms", 1_000_000),
     ("us", 1_000),
     ("ns", 1),
+    ("d", 86_400_000_000_000),
     ("h", 3_600_000_000_000),
     ("m", 60_000_000_000),
     ("s", 1_000_000_000),
@@ -172,6 +173,7 @@ mod tests {
         assert_eq!(span("250ms"), Some(Duration::from_millis(250)));
         assert_eq!(span("1.5s"), Some(Duration::from_millis(1500)));
         assert_eq!(span("2m"), Some(Duration::from_secs(120)));
+        assert_eq!(span("7d"), Some(Duration::from_secs(604_800)));
         assert_eq!(span("40"), Some(Duration::from_millis(40)));
         assert_eq!(span("99999999999999h"), None);
     }

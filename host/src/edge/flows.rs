@@ -3,18 +3,22 @@
 use super::body::{self, Kind};
 use super::problem::Problem;
 use super::{Edge, context};
-use crate::flow::RunOutcome;
 use crate::flow::model::Work;
-use crate::flow::state::RunState;
+use crate::flow::{RunOutcome, RunState, Start, Started};
 use axum::Json;
 use axum::extract::{Extension, Path, Request, State};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use opentelemetry::trace::SpanContext;
 use serde_json::{Value, json};
 
 /// The id of the run, on its answer.
 static RUN: HeaderName = HeaderName::from_static("x-chassis-run");
+
+/// Says that the run was there before: the same key was sent again.
+static REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+/// RFC 7240: `respond-async` asks for an answer as soon as the run is durable.
+static PREFER: HeaderName = HeaderName::from_static("prefer");
 
 /// Runs a flow to its end. A client that is gone does not stop it.
 pub async fn run(
@@ -25,9 +29,9 @@ pub async fn run(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let engine = edge.engine();
-    let known = || engine.flows().iter().map(|flow| flow.name.as_str());
-    if !known().any(|name| name == flow) {
-        return Err(Problem::unknown("flow", &flow, known()));
+    let flows = engine.flows();
+    if flows.get(&flow).is_err() {
+        return Err(Problem::unknown("flow", &flow, flows.iter().map(|flow| flow.name.as_str())));
     }
     let context = context::context(&parts.headers, trace)?;
     let input = match body::kind(&parts.headers) {
@@ -40,7 +44,43 @@ pub async fn run(
         Kind::Nothing if hyper::body::Body::is_end_stream(&body) => json!({}),
         _ => return Err(body::unsupported(&parts.headers, "application/json")),
     };
-    answer(engine.run(&flow, input, context).await?)
+    if wants_no_wait(&parts.headers) {
+        let start = Start { context, ..Start::default() };
+        return Ok(accepted(&engine.start(&flow, input, start).await?));
+    }
+    let started = engine.launch(&flow, input, context).await?;
+    let replayed = started.is_replayed();
+    let mut response = answer(started.outcome().await?);
+    if let (Ok(response), true) = (&mut response, replayed) {
+        response.headers_mut().insert(&REPLAYED, HeaderValue::from_static("true"));
+    }
+    match response {
+        Err(problem) if replayed => Err(problem.header(REPLAYED.clone(), HeaderValue::from_static("true"))),
+        response => response,
+    }
+}
+
+fn wants_no_wait(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
+    preferences.flat_map(|value| value.split(',')).any(|one| one.trim().eq_ignore_ascii_case("respond-async"))
+}
+
+/// The run is durable and goes on by itself; `Location` tells how it stands.
+fn accepted(started: &Started) -> Response {
+    let location = format!("/v1/runs/{}", started.run_id());
+    let mut response = Json(json!({ "run_id": started.run_id(), "location": location })).into_response();
+    *response.status_mut() = StatusCode::ACCEPTED;
+    let headers = response.headers_mut();
+    if let (Ok(location), Ok(id)) =
+        (HeaderValue::from_str(&location), HeaderValue::from_str(started.run_id()))
+    {
+        headers.insert(header::LOCATION, location);
+        headers.insert(&RUN, id);
+    }
+    if started.is_replayed() {
+        headers.insert(&REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// The flows, their input and their steps.
@@ -81,7 +121,7 @@ fn answer(outcome: RunOutcome) -> Result<Response, Problem> {
     };
     let mut failure = error.failure.clone();
     // What a step may have done is taken back by now, or it is known that it is not.
-    failure.error.maybe_applied = outcome.state == RunState::UndoFailed;
+    failure.error.maybe_applied = outcome.state == RunState::Stuck;
     let steps: Vec<_> =
         outcome.steps.iter().map(|step| json!({ "name": step.name, "state": step.state })).collect();
     let run = json!({

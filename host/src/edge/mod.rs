@@ -15,6 +15,7 @@ mod observe;
 pub mod openapi;
 mod problem;
 mod registry;
+mod runs;
 mod server;
 mod settings;
 mod stream;
@@ -152,7 +153,7 @@ impl Edge {
                 operations: instance.operations().map(|(name, entry)| (name.to_owned(), entry)).collect(),
             })
             .collect();
-        let flows: Vec<_> = self.0.engine.flows().iter().collect();
+        let flows = self.0.engine.flows();
         let flows: Vec<_> = flows
             .iter()
             .map(|flow| FlowDescription {
@@ -199,6 +200,11 @@ fn routes() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/", get(inspect::root)),
         ("/v1/flows/{flow}", post(flows::run)),
         ("/v1/flows", get(flows::list)),
+        ("/v1/runs", get(runs::list)),
+        ("/v1/runs/{id}", get(runs::show)),
+        ("/v1/runs/{id}/resume", post(runs::resume)),
+        ("/v1/runs/{id}/skip", post(runs::skip)),
+        ("/v1/runs/{id}/cancel", post(runs::cancel)),
         ("/v1/plugins", get(inspect::plugins)),
         ("/v1/instances", get(inspect::instances)),
         ("/v1/traces", get(inspect::traces)),

@@ -2,6 +2,7 @@
 
 use crate::config::problem::did_you_mean;
 use crate::error::CallFailure;
+use crate::flow::IDEMPOTENCY;
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -9,6 +10,11 @@ use chassis_abi::Code;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
+
+/// The type of the problem that an idempotency key was used for another request.
+pub const KEY_REUSED: &str = "idempotency_key_reused";
+/// What it means.
+pub const KEY_REUSED_TITLE: &str = "The idempotency key was used for another request";
 
 /// Media type of a problem document.
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -108,6 +114,11 @@ impl Problem {
         self
     }
 
+    /// Whether the request carries the key of another one.
+    fn reuses_a_key(&self) -> bool {
+        self.0.failure.refused_by == Some(IDEMPOTENCY) && self.code() == Code::InvalidArgument
+    }
+
     /// The HTTP status.
     pub fn http_status(&self) -> StatusCode {
         self.0.status
@@ -122,8 +133,8 @@ impl Problem {
     pub fn document(&self, trace_id: &str) -> Vec<u8> {
         let error = &self.0.failure.error;
         let document = Document {
-            r#type: format!("/docs#{}", error.code),
-            title: title(error.code),
+            r#type: format!("/docs#{}", if self.reuses_a_key() { KEY_REUSED } else { error.code.as_str() }),
+            title: if self.reuses_a_key() { KEY_REUSED_TITLE } else { title(error.code) },
             status: self.0.status.as_u16(),
             detail: &error.message,
             instance: format!("/v1/traces/{trace_id}"),
@@ -161,7 +172,8 @@ impl From<CallFailure> for Problem {
     fn from(failure: CallFailure) -> Self {
         let status = StatusCode::from_u16(failure.error.code.http_status())
             .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self(Box::new(Parts { status, failure, headers: HeaderMap::new(), extra: Map::new() }))
+        let problem = Self(Box::new(Parts { status, failure, headers: HeaderMap::new(), extra: Map::new() }));
+        if problem.reuses_a_key() { problem.status(StatusCode::UNPROCESSABLE_ENTITY) } else { problem }
     }
 }
 

@@ -2,10 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Now, in RFC 3339 with milliseconds: `2024-02-29T12:00:00.000Z`.
-pub fn now() -> String {
+/// Milliseconds since 1970.
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    rfc3339(since.as_millis() as u64)
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A time in RFC 3339 with milliseconds: `2024-02-29T12:00:00.000Z`.
+pub fn text(ms: i64) -> String {
+    rfc3339(u64::try_from(ms).unwrap_or_default())
 }
 
 fn rfc3339(ms: u64) -> String {

@@ -1,64 +1,320 @@
 //! Runs flows.
 
 use super::calls::Calls;
-use super::forward::Progress;
 use super::model::Flow;
+use super::progress::{Beginning, Cancel, Progress, Stop};
 use super::run::RunOutcome;
 use super::set::FlowSet;
+use super::started::{Settled, Started};
 use super::trace::Spans;
 use crate::error::CallFailure;
+use crate::journal::{FlowVersion, Journal, JournalError};
 use crate::request::Context;
+use arc_swap::ArcSwap;
 use chassis_abi::Code;
+use futures_util::FutureExt;
 use serde_json::Value;
-use std::sync::Arc;
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// Runs flows over whoever plays their roles. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine {
-    flows: Arc<FlowSet>,
-    calls: Arc<dyn Calls>,
-    spans: Spans,
+pub struct Engine(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    flows: ArcSwap<FlowSet>,
+    pub calls: Arc<dyn Calls>,
+    pub spans: Spans,
+    pub journal: Journal,
     runs: TaskTracker,
+    /// The runs that this host has in its hands.
+    active: Mutex<HashMap<Arc<str>, Active>>,
+    /// Runs of this host's own that it let go, as the journal could not be written.
+    pub parked: Mutex<Vec<String>>,
+    /// Versions of flows that are no longer among `flows`, and have runs.
+    pub versions: Mutex<HashMap<String, Arc<Flow>>>,
+    /// Whoever has the time to let a run go, does.
+    pub handing: CancellationToken,
+    /// This host is gone, and does nothing more.
+    pub gone: CancellationToken,
 }
 
+struct Active {
+    fence: i64,
+    cancel: Cancel,
+    settled: watch::Receiver<Option<Settled>>,
+}
+
+/// How a run is started.
+#[derive(Clone, Debug, Default)]
+pub struct Start {
+    /// The same key never runs twice: the second start is told what came of the first. Without one, the context's.
+    pub key: Option<Arc<str>>,
+    /// On whose behalf, by when, below which span.
+    pub context: Context,
+    /// The run and step that this is a part of: `RUN/STEP`.
+    pub parent: Option<String>,
+}
+
+/// Names the refusal of a key that was used for something else, see [`CallFailure::refused_by`].
+pub const IDEMPOTENCY: &str = "idempotency";
+
 impl Engine {
-    /// An engine for these flows.
+    /// An engine for these flows whose journal is in memory.
     pub fn new(flows: FlowSet, calls: Arc<dyn Calls>, spans: Spans) -> Self {
-        Self { flows: Arc::new(flows), calls, spans, runs: TaskTracker::new() }
+        Self::with_journal(flows, calls, spans, Journal::memory())
     }
 
-    /// The flows.
-    pub fn flows(&self) -> &FlowSet {
-        &self.flows
+    /// An engine for these flows. It takes up what the journal has when [`Engine::recover`] is called.
+    pub fn with_journal(flows: FlowSet, calls: Arc<dyn Calls>, spans: Spans, journal: Journal) -> Self {
+        Self(Arc::new(Inner {
+            flows: ArcSwap::from_pointee(flows),
+            calls,
+            spans,
+            journal,
+            runs: TaskTracker::new(),
+            active: Mutex::default(),
+            parked: Mutex::default(),
+            versions: Mutex::default(),
+            handing: CancellationToken::new(),
+            gone: CancellationToken::new(),
+        }))
     }
 
-    /// Runs a flow to its end: completed, or undone. Once begun, a run goes on when the caller is gone (the future is dropped): it
-    /// would otherwise leave half of its work.
+    /// The flows as they are now.
+    pub fn flows(&self) -> Arc<FlowSet> {
+        self.0.flows()
+    }
+
+    /// Other flows from now on. Runs under way keep theirs.
+    pub fn set_flows(&self, flows: FlowSet) {
+        self.0.flows.store(Arc::new(flows));
+    }
+
+    /// The journal.
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    /// Starts a run, and answers when it is durable: whatever happens then, it goes to its end.
     ///
     /// # Errors
-    /// `not_found` for an unknown flow, `invalid_argument` with the field for an input that does not fit. A run that began always has
-    /// an outcome.
+    /// `not_found` for an unknown flow, `invalid_argument` with the field for an input that does not fit, or for a key that was used
+    /// with another input; `unavailable` when the journal cannot be written.
+    pub async fn start(&self, name: &str, input: Value, start: Start) -> Result<Started, CallFailure> {
+        self.begin(name, input, start, true).await
+    }
+
+    /// Runs a flow to its end: completed, undone, or stuck. Once begun, a run goes on when the caller is gone (the future is
+    /// dropped): it would otherwise leave half of its work.
+    ///
+    /// # Errors
+    /// As [`Engine::start`]. A run that began has an outcome, unless this host ends before.
     pub async fn run(&self, name: &str, input: Value, context: Context) -> Result<RunOutcome, CallFailure> {
-        let flow = self.flows.get(name)?.clone();
+        self.launch(name, input, context).await?.outcome().await
+    }
+
+    /// The first half of [`Engine::run`]: it is durable that the run began only where that matters, which is before its first
+    /// effect, or where its key is to be found again.
+    pub async fn launch(&self, name: &str, input: Value, context: Context) -> Result<Started, CallFailure> {
+        self.begin(name, input, Start { context, ..Start::default() }, false).await
+    }
+
+    async fn begin(
+        &self,
+        name: &str,
+        input: Value,
+        start: Start,
+        durable: bool,
+    ) -> Result<Started, CallFailure> {
+        let flow = self.flows().get(name)?.clone();
         let input = accept(&flow, &input)?;
-        let progress = Progress::new(flow, self.calls.clone(), self.spans.clone(), input, context);
-        self.runs.spawn(progress.run()).await.map_err(|error| {
-            CallFailure::new(Code::Internal, format!("the run of flow `{name}` broke off: {error}"))
-        })
+        let Start { key, mut context, parent } = start;
+        let key = key.or(context.idempotency_key.take());
+        let body = body(&input);
+        let version = || FlowVersion {
+            hash: flow.version.to_string(),
+            name: flow.name.clone(),
+            text: flow.text.to_string(),
+        };
+        let kept = self.0.journal.keep_version(version, &flow.version).await;
+        kept.map_err(|error| unwritten(error.into(), false))?;
+        let tenant = context.tenant.as_deref().unwrap_or_default().to_owned();
+        let wait = durable || key.is_some();
+        let (told, telling) = oneshot::channel();
+        let beginning = Beginning {
+            flow: flow.clone(),
+            input,
+            context,
+            key: key.clone(),
+            body: body.clone(),
+            parent,
+            durable: wait.then_some(told),
+        };
+        let progress = Progress::begin(self.0.clone(), beginning);
+        let id = progress.id().clone();
+        let settled = self.0.drive(progress);
+        let started = Started::new(self.clone(), id.to_string(), Some(settled));
+        if !wait {
+            return Ok(started);
+        }
+        match telling.await {
+            Ok(Ok(())) => Ok(started),
+            Ok(Err(JournalError::Duplicate)) => self.first(&flow, tenant, key.as_deref(), &body, &id).await,
+            Ok(Err(error)) => Err(unwritten(error, true)),
+            Err(_) => Err(unwritten(crate::journal::StoreError::of("run", "it broke off").into(), true)),
+        }
     }
 
-    /// Waits until no run is left. Further runs may begin meanwhile and are waited for too.
+    /// The run that was there before this one, of the same key.
+    async fn first(
+        &self,
+        flow: &Flow,
+        tenant: String,
+        key: Option<&str>,
+        body: &str,
+        own: &str,
+    ) -> Result<Started, CallFailure> {
+        let key = key.unwrap_or_default();
+        let found = self.0.journal.store().run_of_key(flow.name.clone(), tenant, key.to_owned()).await;
+        let found = found.map_err(|error| unwritten(error.into(), false))?;
+        let Some(first) = found else {
+            let message = format!("the run with the key `{key}` was just forgotten: try again");
+            return Err(CallFailure::refused(IDEMPOTENCY, Code::Aborted, message, None));
+        };
+        if first.body != body {
+            let message = format!(
+                "the key `{key}` was used for flow `{}` with another input (run {}): take another key",
+                flow.name, first.id
+            );
+            let mut failure = CallFailure::refused(IDEMPOTENCY, Code::InvalidArgument, message, None);
+            failure.error.retryable = false;
+            failure.error.field = Some("idempotency-key".to_owned());
+            return Err(failure);
+        }
+        let settled = self.0.settled(&first.id);
+        // A write that was made twice finds itself.
+        let replayed = *first.id != *own;
+        Ok(Started::new(self.clone(), first.id.to_string(), settled).replayed(replayed))
+    }
+
+    /// Waits until no run is in this host's hands. Further runs may begin meanwhile and are waited for too.
     pub async fn idle(&self) {
-        self.runs.close();
-        self.runs.wait().await;
-        self.runs.reopen();
+        self.0.runs.close();
+        self.0.runs.wait().await;
+        self.0.runs.reopen();
     }
 
-    /// How many runs there are now.
-    pub fn running(&self) -> usize {
-        self.runs.len()
+    /// The same for a host that ends: a run that only waits for its next try is left to the next host.
+    pub async fn drain(&self) {
+        self.0.handing.cancel();
+        self.idle().await;
     }
+
+    /// How many runs this host has in its hands now.
+    pub fn running(&self) -> usize {
+        self.0.active().len()
+    }
+
+    /// Lets go of every run at once, as if this host had died. The journal is not told.
+    pub fn abandon(&self) {
+        self.0.gone.cancel();
+    }
+}
+
+impl Inner {
+    /// Takes a run into this host's hands.
+    pub fn drive(self: &Arc<Self>, mut progress: Progress) -> watch::Receiver<Option<Settled>> {
+        let (tell, settled) = watch::channel(None);
+        let (id, fence) = (progress.id().clone(), progress.fence());
+        let active = Active { fence, cancel: progress.cancel.clone(), settled: settled.clone() };
+        self.active().insert(id.clone(), active);
+        let inner = self.clone();
+        self.runs.spawn(async move {
+            let run = AssertUnwindSafe(progress.run()).catch_unwind();
+            let ended = tokio::select! {
+                biased;
+                () = inner.gone.cancelled() => Ok(Err(Stop::Handed)),
+                ended = run => ended,
+            };
+            inner.let_go(&id, fence, ended, &tell);
+        });
+        settled
+    }
+
+    fn let_go(
+        &self,
+        id: &Arc<str>,
+        fence: i64,
+        ended: std::thread::Result<Result<RunOutcome, Stop>>,
+        tell: &watch::Sender<Option<Settled>>,
+    ) {
+        let settled = match ended {
+            Ok(Ok(outcome)) => {
+                if let Some(error) =
+                    outcome.error.as_ref().filter(|_| outcome.state == super::RunState::Stuck)
+                {
+                    let (flow, why) = (&outcome.flow, &error.failure);
+                    tracing::error!(run = %id, %flow, %why, "the run is stuck: see `chassis runs show`, then resume or skip");
+                }
+                Settled::Over(Arc::new(outcome))
+            }
+            Ok(Err(stop)) => {
+                match &stop {
+                    Stop::Duplicate | Stop::Handed => {}
+                    Stop::Lost => tracing::warn!(run = %id, "another host has taken the run"),
+                    Stop::Unwritten(error) => {
+                        tracing::warn!(run = %id, %error, "the run waits until the journal can be written");
+                        self.parked.lock().unwrap_or_else(PoisonError::into_inner).push(id.to_string());
+                    }
+                    Stop::Defect(what) => tracing::error!(run = %id, what, "the run broke off"),
+                }
+                Settled::Elsewhere(Arc::new(stop))
+            }
+            Err(_) => {
+                tracing::error!(run = %id, "the run broke off by a panic; the next start goes on with it");
+                Settled::Elsewhere(Arc::new(Stop::Defect("it broke off by a panic".to_owned())))
+            }
+        };
+        tell.send_replace(Some(settled));
+        let mut active = self.active();
+        if active.get(id).is_some_and(|active| active.fence == fence) {
+            active.remove(id);
+        }
+    }
+
+    /// How a run that this host has ends.
+    pub fn settled(&self, id: &str) -> Option<watch::Receiver<Option<Settled>>> {
+        self.active().get(id).map(|active| active.settled.clone())
+    }
+
+    /// Asks a run that this host has to be cancelled.
+    pub fn cancel(&self, id: &str, reason: &str) {
+        if let Some(active) = self.active().get(id) {
+            active.cancel.ask(reason);
+        }
+    }
+
+    pub fn flows(&self) -> Arc<FlowSet> {
+        self.flows.load_full()
+    }
+
+    fn active(&self) -> MutexGuard<'_, HashMap<Arc<str>, Active>> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is told when the journal fails; `begun` says whether the run may be in it all the same.
+pub(super) fn unwritten(error: JournalError, begun: bool) -> CallFailure {
+    let mut failure = CallFailure::new(Code::Unavailable, error.to_string());
+    failure.error.retryable = true;
+    failure.error.maybe_applied = begun;
+    failure
 }
 
 fn accept(flow: &Flow, input: &Value) -> Result<Value, CallFailure> {
@@ -71,4 +327,36 @@ fn accept(flow: &Flow, input: &Value) -> Result<Value, CallFailure> {
         failure.error.field = Some(misfit.field).filter(|field| !field.is_empty());
         failure
     })
+}
+
+/// A hash of an input, the same however its fields are ordered.
+fn body(input: &Value) -> String {
+    fn feed(hash: &mut Sha256, value: &Value) {
+        match value {
+            Value::Object(fields) => {
+                let mut fields: Vec<_> = fields.iter().collect();
+                fields.sort_by_key(|(name, _)| *name);
+                hash.update("{");
+                for (name, value) in fields {
+                    hash.update(Value::from(name.as_str()).to_string());
+                    hash.update(":");
+                    feed(hash, value);
+                    hash.update(",");
+                }
+                hash.update("}");
+            }
+            Value::Array(items) => {
+                hash.update("[");
+                for item in items {
+                    feed(hash, item);
+                    hash.update(",");
+                }
+                hash.update("]");
+            }
+            plain => hash.update(plain.to_string()),
+        }
+    }
+    let mut hash = Sha256::new();
+    feed(&mut hash, input);
+    format!("{:x}", hash.finalize())
 }

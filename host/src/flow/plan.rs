@@ -21,6 +21,15 @@ impl Plan {
         Self { missing: steps.iter().map(|step| step.needs.len()).collect(), followers }
     }
 
+    /// A plan of which some steps have ended, and those that can run now.
+    pub fn going_on(steps: &[Step], ended: &[usize]) -> (Self, Vec<usize>) {
+        let mut plan = Self::new(steps);
+        let mut ready = plan.first();
+        ended.iter().for_each(|step| ready.extend(plan.ended(*step)));
+        ready.retain(|step| !ended.contains(step));
+        (plan, ready)
+    }
+
     /// The steps that need nothing.
     pub fn first(&self) -> Vec<usize> {
         (0..self.missing.len()).filter(|at| self.missing[*at] == 0).collect()

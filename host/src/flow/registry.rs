@@ -1,10 +1,11 @@
 //! The registry as flows see it.
 
-use super::calls::Calls;
+use super::calls::{Calls, Nature};
 use crate::error::CallFailure;
 use crate::registry::{Instance, Registry};
 use crate::request::{Context, Request};
 use chassis_abi::Code;
+use chassis_abi::manifest::Effect;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use std::sync::Arc;
@@ -34,6 +35,15 @@ impl Calls for Registry {
                 failure.error.maybe_applied = true;
                 failure
             })
+        })
+    }
+
+    fn nature(&self, role: &str, operation: &str) -> Nature {
+        let operation = self.role(role).and_then(|instance| instance.operation(operation).ok());
+        operation.map_or_else(Nature::default, |operation| {
+            let entry = operation.entry();
+            let repeatable = entry.idempotent || entry.keyed;
+            Nature { reads: repeatable && entry.effect == Effect::Read, repeatable }
         })
     }
 

@@ -1,7 +1,9 @@
 //! How a run ended.
 
+use super::clock;
 use super::state::{RunState, StepState};
 use crate::error::CallFailure;
+use crate::journal::Millis;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -12,7 +14,7 @@ pub struct RunOutcome {
     pub run_id: String,
     /// The flow.
     pub flow: String,
-    /// `completed`, `undone` or `undo_failed`.
+    /// `completed`, `undone`, `cancelled` or `stuck`.
     pub state: RunState,
     /// What the flow answers; `null` unless it completed.
     pub output: Value,
@@ -44,6 +46,7 @@ pub struct StepOutcome {
     /// Its name.
     pub name: String,
     /// What it calls: `users.insert`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub call: String,
     /// How it stands.
     pub state: StepState,
@@ -52,9 +55,18 @@ pub struct StepOutcome {
     pub ms: Option<f64>,
     /// How often it was sent.
     pub attempts: u32,
+    /// When it was first sent.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "time")]
+    pub started: Option<Millis>,
+    /// When it had ended.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "time")]
+    pub ended: Option<Millis>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_document")]
     pub error: Option<CallFailure>,
+    /// It failed, and the flow went on with this in place of its output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instead: Option<Value>,
     /// Its undo, if that was tried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub undo: Option<UndoOutcome>,
@@ -67,14 +79,17 @@ pub struct StepOutcome {
 }
 
 /// An undo that was tried.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct UndoOutcome {
     /// What it calls: `users.delete`.
     pub call: String,
-    /// How long its call took, in milliseconds.
+    /// How long its last call took, in milliseconds.
     pub ms: f64,
     /// How often it was sent.
     pub attempts: u32,
+    /// How often it failed since it was last begun.
+    #[serde(skip)]
+    pub tries: u32,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "optional_document")]
     pub error: Option<CallFailure>,
@@ -94,19 +109,26 @@ impl RunOutcome {
 
 impl StepOutcome {
     /// A step that has not begun.
-    pub(super) fn new(name: &str, call: String) -> Self {
+    pub(crate) fn new(name: &str, call: String) -> Self {
         Self {
             name: name.to_owned(),
             call,
             state: StepState::NotRun,
             ms: None,
             attempts: 0,
+            started: None,
+            ended: None,
             error: None,
+            instead: None,
             undo: None,
             input: Value::Null,
             output: Value::Null,
         }
     }
+}
+
+fn time<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {
+    at.map(clock::text).serialize(serializer)
 }
 
 fn document<S: Serializer>(failure: &CallFailure, serializer: S) -> Result<S::Ok, S::Error> {

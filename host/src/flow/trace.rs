@@ -66,6 +66,13 @@ impl Spans {
         }
     }
 
+    /// Says how many runs of each flow are stuck; of those not named none is.
+    pub fn stuck(&self, stuck: &[(String, i64)]) {
+        let Some(reported) = &self.0 else { return };
+        let count = |flow: &str| stuck.iter().find(|(name, _)| name == flow).map_or(0, |(_, count)| *count);
+        reported.flows.iter().for_each(|(flow, telemetry)| telemetry.stuck(count(flow)));
+    }
+
     fn start<const N: usize>(
         &self,
         name: String,

@@ -51,6 +51,7 @@ const COUNTERS: &[(&str, &str)] = &[
 
 const GAUGES: &[(&str, &str)] = &[
     ("chassis_bulkhead_in_flight", "Calls in flight of an instance."),
+    ("chassis_flow_stuck", "Runs whose undo is blocked: they wait for resume or skip."),
     ("chassis_plugin_info", "A loaded plugin; always 1."),
     ("chassis_plugin_healthy", "1 if the instance's last health check succeeded, else 0."),
     ("db_client_connection_count", "Connections of a pool by state."),

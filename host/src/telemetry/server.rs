@@ -5,7 +5,7 @@ use super::failure::ByKey;
 use super::http::{METHODS, number};
 use super::metrics::{Metrics, label};
 use super::span::SpanGuard;
-use ::metrics::{Histogram, Label};
+use ::metrics::{Gauge, Histogram, Label};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
 use std::sync::Arc;
@@ -48,6 +48,7 @@ pub struct FlowTelemetry {
     metrics: Metrics,
     flow: Arc<str>,
     duration: Histogram,
+    stuck: Gauge,
 }
 
 impl Telemetry {
@@ -60,7 +61,8 @@ impl Telemetry {
     /// Registers the metrics of a flow.
     pub fn flow(&self, flow: &str) -> FlowTelemetry {
         let duration = self.metrics().histogram("chassis_flow_duration_seconds", vec![label("flow", flow)]);
-        FlowTelemetry { metrics: self.metrics().clone(), flow: flow.into(), duration }
+        let stuck = self.metrics().gauge("chassis_flow_stuck", vec![label("flow", flow)]);
+        FlowTelemetry { metrics: self.metrics().clone(), flow: flow.into(), duration, stuck }
     }
 }
 
@@ -142,5 +144,10 @@ impl FlowTelemetry {
         let labels = vec![label("flow", &self.flow), Label::from_static_parts("outcome", outcome)];
         self.metrics.counter("chassis_flow_runs_total", labels).increment(1);
         self.duration.record(elapsed.as_secs_f64());
+    }
+
+    /// How many runs of it are stuck.
+    pub fn stuck(&self, count: i64) {
+        self.stuck.set(count as f64);
     }
 }

@@ -41,6 +41,19 @@ undo = "none"
 said = "${steps.said.output.value}"
 "#;
 
+/// Its undo cannot even be made, and it needs it.
+pub const JAM: &str = r#"
+[steps.said]
+call = "voice.echo"
+input = { value = "x" }
+undo = { call = "voice.echo", input = { value = "${step.output.value.missing}" } }
+
+[steps.broken]
+call = "voice.panic"
+after = ["said"]
+undo = "none"
+"#;
+
 /// A running edge.
 pub struct Running {
     pub address: SocketAddr,
@@ -65,8 +78,9 @@ pub async fn start(settings: Settings) -> Running {
         )
         .unwrap(),
     );
+    flows.insert(Flow::parse("jam", "jam.toml", JAM).unwrap());
     let telemetry = Telemetry::start(&Config { log: "off".to_owned(), ..Config::default() }).unwrap();
-    let engine = Engine::new(flows, echo.clone(), Spans::new(&telemetry, ["say", "break"]));
+    let engine = Engine::new(flows, echo.clone(), Spans::new(&telemetry, ["say", "break", "jam"]));
     let settings = Settings { listen: "127.0.0.1:0".to_owned(), ..settings };
     serve(&settings, Edge::new(settings.clone(), echo, engine, telemetry)).await
 }

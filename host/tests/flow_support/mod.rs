@@ -4,7 +4,7 @@
 
 use chassis::error::CallFailure;
 use chassis::flow::trace::Spans;
-use chassis::flow::{Calls, Engine, Flow, FlowSet};
+use chassis::flow::{Calls, Engine, Flow, FlowSet, Nature};
 use chassis::request::Context;
 use chassis_abi::Code;
 use futures_util::future::BoxFuture;
@@ -151,6 +151,12 @@ impl Calls for Script {
                 }
             }
         })
+    }
+
+    fn nature(&self, _: &str, operation: &str) -> Nature {
+        let reads = ["get", "find", "find_one", "query", "search", "count", "depth"].contains(&operation);
+        let repeatable = reads || ["set", "index", "update", "delete", "retract"].contains(&operation);
+        Nature { reads, repeatable }
     }
 
     fn system(&self, _: &str, _: &str) -> Option<String> {

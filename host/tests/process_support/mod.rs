@@ -96,8 +96,14 @@ impl House {
 impl Running {
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let killed = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(killed.success());
+        self.signal("TERM");
+    }
+
+    /// Sends a signal: `KILL`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let sent =
+            Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
     }
 
     /// Its end, with everything that it logged.
@@ -120,16 +126,38 @@ impl Running {
     pub fn request(&self, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
         request(&self.address, method, path, body)
     }
+
+    /// The same with headers.
+    pub fn request_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> std::io::Result<(u16, String)> {
+        send(&self.address, method, path, headers, body)
+    }
 }
 
 /// One request on a connection of its own: status and body.
 pub fn request(address: &str, method: &str, path: &str, body: &str) -> std::io::Result<(u16, String)> {
+    send(address, method, path, &[], body)
+}
+
+fn send(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> std::io::Result<(u16, String)> {
     let mut stream = TcpStream::connect(address)?;
     let length = body.len();
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
     let kind = if body.is_empty() { "" } else { "content-type: application/json\r\n" };
     write!(
         stream,
-        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{kind}content-length: {length}\r\n\r\n{body}"
+        "{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n{kind}{headers}content-length: {length}\r\n\r\n{body}"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

@@ -2,7 +2,7 @@
 
 mod schema;
 
-use super::problem::title;
+use super::problem::{KEY_REUSED, KEY_REUSED_TITLE, title};
 use chassis_abi::Code;
 use schema::{fields, kind};
 use serde_json::Value;
@@ -123,6 +123,11 @@ fn write_errors(out: &mut String) -> fmt::Result {
         let (name, status, title) = (code.as_str(), code.http_status(), title(*code));
         write!(out, "<tr id=\"{name}\"><td><code>{name}</code><td>{status}<td>{title}")?;
     }
+    write!(
+        out,
+        "<tr id=\"{KEY_REUSED}\"><td><code>{}</code><td>422<td>{KEY_REUSED_TITLE}",
+        Code::InvalidArgument.as_str()
+    )?;
     out.push_str("</table>");
     Ok(())
 }

@@ -20,10 +20,11 @@ pub fn parameters() -> Value {
     let header = |name: &str, description: &str, example: &str| json!({ "name": name, "in": "header", "description": description, "schema": { "type": "string" }, "example": example });
     json!({
         "timeout": header("X-Request-Timeout", "How long you wait, as `250ms`, `2s` or `1m`. Handed down to the backend; past it the call is cancelled.", "2s"),
-        "idempotency_key": header("Idempotency-Key", "Under which a repeated call does not take effect twice. 1 to 255 bytes.", "order-4711"),
+        "idempotency_key": header("Idempotency-Key", "Under which a repeated call does not take effect twice: a flow answers what came of the first one, and refuses another input (422). 1 to 255 bytes.", "order-4711"),
         "tenant": header("X-Tenant", "On whose behalf. 1 to 255 bytes.", "acme"),
         "traceparent": header("traceparent", "Your span (W3C Trace Context).", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
         "tracestate": header("tracestate", "Your tracing system's state (W3C Trace Context).", "vendor=1"),
+        "prefer": header("Prefer", "`respond-async`: answer 202 as soon as the run is durable, with `Location`.", "respond-async"),
         "input": header("X-Chassis-Input", "The input as JSON, when the body is a raw attachment or a stream of items. Anything beyond ASCII as `\\uXXXX`.", "{\"key\":\"a\"}"),
     })
 }
@@ -33,7 +34,8 @@ pub fn headers() -> Value {
     json!({
         "trace_id": { "description": "The trace of this request; see `/v1/traces/{id}`.", "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" } },
         "output": { "description": "The output as JSON, beside a raw attachment.", "schema": { "type": "string" } },
-        "run": { "description": "The id of the run.", "schema": { "type": "string" } },
+        "run": { "description": "The id of the run; see `/v1/runs/{id}`.", "schema": { "type": "string" } },
+        "replayed": { "description": "`true` when the key was sent before: this is what came of the first run.", "schema": { "type": "string" } },
         "retry_after": { "description": "Seconds to wait before another try.", "schema": { "type": "integer", "minimum": 0 } },
     })
 }
@@ -101,6 +103,37 @@ pub fn paths() -> Map<String, Value> {
         "name": "id", "in": "path", "required": true, "description": "The trace's id.",
         "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
     }]);
+    let query = |name: &str, description: &str| json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } });
+    let run_id = || json!({ "name": "id", "in": "path", "required": true, "description": "The run's id.", "schema": { "type": "string" } });
+    let mut runs = get("runs", "Runs of flows, newest first.", json_type, json!({ "400": problem() }));
+    runs["get"]["parameters"] = json!([
+        query("flow", "Of this flow only."),
+        query(
+            "state",
+            "Only those that are `running`, `undoing`, `completed`, `undone`, `stuck` or `cancelled`."
+        ),
+        query("since", "Only those that were started so long ago or later: `15m`, `2h`, `1d`."),
+        query("before", "The `next` of the page before."),
+        query("limit", "At most so many, 50 unless said, 500 at most."),
+    ]);
+    let mut run = get(
+        "run",
+        "A run: each step with its time, tries, state and error.",
+        json_type,
+        json!({ "404": problem() }),
+    );
+    run["get"]["parameters"] = json!([run_id()]);
+    let act = |id: &str, summary: &str, field: Option<&str>| {
+        let mut item =
+            get(&format!("run.{id}"), summary, json_type, json!({ "404": problem(), "400": problem() }));
+        item["get"]["parameters"] = json!([run_id()]);
+        if let Some(field) = field {
+            let schema = json!({ "type": "object", "properties": { field: { "type": "string" } }, "additionalProperties": false });
+            item["get"]["requestBody"] =
+                json!({ "required": false, "content": { json_type: { "schema": schema } } });
+        }
+        json!({ "post": item["get"] })
+    };
     Map::from_iter(
         [
             (
@@ -109,6 +142,18 @@ pub fn paths() -> Map<String, Value> {
             ),
             ("/v1/instances", get("instances", "Instances and their operations.", json_type, json!({}))),
             ("/v1/flows", get("flows", "Flows and their input.", json_type, json!({}))),
+            ("/v1/runs", runs),
+            ("/v1/runs/{id}", run),
+            ("/v1/runs/{id}/resume", act("resume", "Tries the undo of a stuck run again.", None)),
+            (
+                "/v1/runs/{id}/skip",
+                act(
+                    "skip",
+                    "Leaves a step of a stuck run as it is, and goes on with the undo of the others.",
+                    Some("step"),
+                ),
+            ),
+            ("/v1/runs/{id}/cancel", act("cancel", "Has a running run undone.", Some("reason"))),
             ("/v1/traces", get("traces", "Recent traces, newest first.", json_type, json!({}))),
             ("/v1/traces/{id}", trace),
             (

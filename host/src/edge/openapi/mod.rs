@@ -73,13 +73,21 @@ pub fn document(instances: &[InstanceDescription<'_>], flows: &[FlowDescription<
 
 fn flow_operation(schemas: &mut Map<String, Value>, flow: &FlowDescription<'_>) -> Value {
     let input = lift(schemas, &format!("flow.{}.input", flow.name), &flow.input);
+    let mut parameters = fixed::call_parameters();
+    parameters.push(json!({ "$ref": "#/components/parameters/prefer" }));
+    let mut headers = header("X-Chassis-Run", "run");
+    headers.extend(header("Idempotent-Replayed", "replayed"));
+    let mut responses =
+        responses("What the flow answers.", json!({ "application/json": { "schema": {} } }), headers);
+    responses["202"] = json!({ "description": "The run is durable and goes on (`Prefer: respond-async`).", "headers": header("X-Chassis-Run", "run") });
+    responses["422"] = json!({ "$ref": "#/components/responses/problem" });
     json!({
         "operationId": format!("flow.{}", flow.name),
         "tags": ["flows"],
         "summary": flow.description,
-        "parameters": fixed::call_parameters(),
+        "parameters": parameters,
         "requestBody": { "required": true, "content": { "application/json": { "schema": input } } },
-        "responses": responses("What the flow answers.", json!({ "application/json": { "schema": {} } }), header("X-Chassis-Run", "run")),
+        "responses": responses,
     })
 }
 

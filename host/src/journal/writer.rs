@@ -1,0 +1,141 @@
+//! Group commit: what several runs want to write at the same time is written in one transaction. There is no timer: while one
+//! transaction is under way, what comes waits for the next; whoever comes alone is written at once.
+
+use super::JournalError;
+use super::probe::{Fate, Observer};
+use super::record::{Batch, Verdict};
+use super::store::{Store, StoreError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+/// What came of a write.
+pub(super) type Outcome = Result<(), JournalError>;
+
+pub(super) struct Writer {
+    store: Arc<dyn Store>,
+    observer: Observer,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<(Batch, oneshot::Sender<Outcome>)>,
+    /// Whether somebody is writing.
+    busy: bool,
+    /// A probe said so.
+    dead: bool,
+    /// Those who are never told, as if the process had ended while they waited.
+    untold: Vec<oneshot::Sender<Outcome>>,
+}
+
+/// Batches of one transaction. More would only make the others wait longer.
+const GROUP: usize = 256;
+/// How long a write is tried again before those who wait are told.
+const PATIENCE: Duration = Duration::from_secs(3);
+const FIRST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_millis(500);
+
+impl Writer {
+    pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
+        Arc::new(Self { store, observer: Observer::default(), queue: Mutex::default() })
+    }
+
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Puts a batch in the queue. Batches are written in the order in which they come.
+    pub fn submit(self: &Arc<Self>, batch: Batch) -> oneshot::Receiver<Outcome> {
+        let (sender, receiver) = oneshot::channel();
+        let mut queue = self.queue();
+        queue.waiting.push_back((batch, sender));
+        if !queue.busy && !queue.dead {
+            queue.busy = true;
+            tokio::spawn(self.clone().write());
+        }
+        receiver
+    }
+
+    /// Whether nothing is waiting or under way.
+    pub fn is_idle(&self) -> bool {
+        let queue = self.queue();
+        !queue.busy && queue.waiting.is_empty()
+    }
+
+    async fn write(self: Arc<Self>) {
+        loop {
+            let (mut batches, mut waiting) = (Vec::new(), Vec::new());
+            {
+                let mut queue = self.queue();
+                let count = queue.waiting.len().min(GROUP);
+                if count == 0 {
+                    queue.busy = false;
+                    return;
+                }
+                for (batch, sender) in queue.waiting.drain(..count) {
+                    batches.push(batch);
+                    waiting.push(sender);
+                }
+            }
+            if self.observer.before() == Fate::Die {
+                return self.die(waiting);
+            }
+            let written = self.commit(&batches).await;
+            if self.observer.after() == Fate::Die {
+                return self.die(waiting);
+            }
+            match written {
+                Ok(verdicts) => {
+                    for (sender, verdict) in waiting.into_iter().zip(verdicts) {
+                        // Nobody waits for what only has to be durable some time.
+                        let _ = sender.send(match verdict {
+                            Verdict::Written => Ok(()),
+                            Verdict::Duplicate => Err(JournalError::Duplicate),
+                            Verdict::Lost => Err(JournalError::Lost),
+                        });
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, batches = batches.len(), "the journal cannot be written");
+                    // What waits behind may go on from what failed, and must not be written without it. It is told while the queue
+                    // is held, so that a run which submits more has heard of it.
+                    let mut queue = self.queue();
+                    waiting.extend(queue.waiting.drain(..).map(|(_, sender)| sender));
+                    for sender in waiting {
+                        let _ = sender.send(Err(JournalError::Store(error.clone())));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tries again for a while: the same batch written twice changes nothing.
+    async fn commit(&self, batches: &[Batch]) -> Result<Vec<Verdict>, StoreError> {
+        let begun = Instant::now();
+        let mut wait = FIRST_WAIT;
+        loop {
+            match self.store.commit(batches).await {
+                Err(error) if begun.elapsed() < PATIENCE => {
+                    tracing::warn!(%error, "the journal is written again");
+                    sleep(wait).await;
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// As if the process had ended: those who wait are never told, and nothing more is written.
+    fn die(&self, waiting: Vec<oneshot::Sender<Outcome>>) {
+        let mut queue = self.queue();
+        queue.dead = true;
+        queue.untold.extend(waiting);
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
