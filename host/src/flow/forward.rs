@@ -2,7 +2,7 @@
 //! is waited for: a call that is given up half way leaves an effect that nobody knows of.
 
 use super::calls::Nature;
-use super::model::Undo;
+use super::model::{Undo, Work};
 use super::plan::{self, Plan};
 use super::progress::{Progress, Stop};
 use super::run::RunOutcome;
@@ -188,8 +188,8 @@ impl Progress {
     }
 
     fn nature(&self, at: usize) -> Nature {
-        let call = &self.flow.steps[at].call;
-        self.engine.calls.nature(&call.role, &call.operation)
+        let call = self.flow.steps[at].work.call();
+        call.map_or_else(Nature::default, |call| self.engine.calls.nature(&call.role, &call.operation))
     }
 
     /// Records a step's intent, or that it is not to be.
@@ -203,7 +203,7 @@ impl Progress {
                 self.counts |= !nature.reads;
                 self.record(Event::StepStarted(of(
                     &step.name,
-                    Started { call: step.call.to_string(), input: Arc::new(input) },
+                    Started { call: step.work.to_string(), input: Arc::new(input) },
                 )))?;
                 way.sends.push(at);
             }
@@ -249,8 +249,13 @@ impl Progress {
             (self.engine.calls.clone(), self.flow.clone(), self.history.steps[at].input.clone());
         Box::pin(async move {
             let started = Instant::now();
-            let target = &flow.steps[at].call;
-            let result = calls.call(&target.role, &target.operation, &input, context).await;
+            let result = match &flow.steps[at].work {
+                Work::Call(target) => calls.call(&target.role, &target.operation, &input, context).await,
+                Work::Flow(name) => {
+                    let message = format!("this engine runs no flow `{name}` within a flow");
+                    Err(CallFailure::new(Code::Unimplemented, message))
+                }
+            };
             if let Err(failure) = &result {
                 span.failed(failure);
             }
@@ -319,9 +324,9 @@ impl Progress {
 
     /// What follows is the processing of the message that this step took.
     fn consume(&mut self, at: usize) {
-        let call = &self.flow.steps[at].call;
+        let call = self.flow.steps[at].work.call();
         let step = &self.history.steps[at];
-        let system = self.engine.calls.system(&call.role, &call.operation);
+        let system = call.and_then(|call| self.engine.calls.system(&call.role, &call.operation));
         let queue = step.input["queue"].as_str().unwrap_or_default();
         let message = &step.output["message"];
         self.message =

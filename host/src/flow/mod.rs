@@ -1,6 +1,6 @@
 //! Flows: business operations declared as data.
 //!
-//! A file is read ([`model`], by way of [`document`], [`schema`], [`template`] and [`expression`]), its steps run as [`plan`] allows
+//! A file is read ([`model`], by way of `read`, [`document`], [`schema`], [`template`] and [`expression`]), its steps run as [`plan`] allows
 //! ([`engine`], `progress`, `forward`), and what was done is taken back where one of them fails (`undo`). [`state`] holds every
 //! transition there is, and [`crate::journal`] what happened: a run that a dead host leaves is taken up (`recover`). A run calls roles through [`calls::Calls`] and knows no plugin.
 
@@ -13,6 +13,7 @@ mod forward;
 pub mod model;
 pub mod plan;
 mod progress;
+mod read;
 mod recover;
 mod registry;
 pub mod run;
@@ -25,6 +26,7 @@ mod started;
 pub mod state;
 pub mod template;
 pub mod trace;
+pub mod trigger;
 mod undo;
 
 pub use calls::{Calls, Nature};

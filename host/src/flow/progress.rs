@@ -350,7 +350,7 @@ pub(super) fn result(step: &StepOutcome) -> &Value {
 
 /// The history of a run of which nothing has happened.
 pub(super) fn history_of(flow: &Flow) -> History {
-    History::new(flow.steps.iter().map(|step| (step.name.as_str(), step.call.to_string())))
+    History::new(flow.steps.iter().map(|step| (step.name.as_str(), step.work.to_string())))
 }
 
 fn kept(context: &Context, now: Millis) -> RunContext {
