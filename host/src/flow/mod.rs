@@ -5,11 +5,14 @@
 //! transition there is, and [`crate::journal`] what happened: a run that a dead host leaves is taken up (`recover`). A run calls roles through [`calls::Calls`] and knows no plugin.
 
 pub mod calls;
+mod child;
 pub(crate) mod clock;
 pub mod document;
 pub mod engine;
 pub mod expression;
 mod forward;
+mod job;
+mod list;
 pub mod model;
 pub mod plan;
 mod progress;
@@ -20,14 +23,18 @@ pub mod run;
 mod runs;
 pub mod schema;
 pub mod scope;
+mod seen;
+mod send;
 pub mod set;
 pub mod stale;
 mod started;
 pub mod state;
+mod step;
 pub mod template;
 pub mod trace;
 pub mod trigger;
 mod undo;
+mod way;
 
 pub use calls::{Calls, Nature};
 pub use engine::{Engine, IDEMPOTENCY, Start};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The values of a run, by the names that expressions use. Cheap to extend for one step, see [`Scope::of_step`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scope {
     values: HashMap<String, Arc<dyn Val>>,
 }
