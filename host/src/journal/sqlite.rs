@@ -51,7 +51,7 @@ const PRUNE: &str = "
 BEGIN IMMEDIATE;
 CREATE TEMP TABLE IF NOT EXISTS pruned (id TEXT NOT NULL PRIMARY KEY);
 INSERT INTO pruned SELECT id FROM chassis_runs AS r WHERE ended < ? AND NOT EXISTS
-    (SELECT 1 FROM chassis_runs AS p WHERE p.id = substr(r.parent, 1, 36) AND p.ended IS NULL) ORDER BY ended LIMIT ?;
+    (SELECT 1 FROM chassis_runs AS p WHERE p.id = substr(r.parent, 1, 36)) ORDER BY ended LIMIT ?;
 DELETE FROM chassis_entries WHERE run_id IN (SELECT id FROM pruned);
 DELETE FROM chassis_runs WHERE id IN (SELECT id FROM pruned);
 SELECT count(*) FROM pruned;
