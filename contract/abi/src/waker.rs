@@ -190,7 +190,8 @@ mod tests {
             // SAFETY: as above.
             unsafe { with_waker(back.as_ptr(), |own| assert!(own.will_wake(&waker))) };
             kept.wake_by_ref();
-            kept.clone().wake();
+            let twice = kept.clone();
+            twice.wake();
             kept.wake();
         });
         assert_eq!(count.0.load(Ordering::Relaxed), 3);

@@ -101,7 +101,7 @@ struct Keeper {
 
 /// How an attempt ended.
 enum Attempt {
-    Connected(Link),
+    Connected(Arc<Link>),
     Failed(Error),
     Stopped,
 }
@@ -115,7 +115,6 @@ impl Keeper {
                 Attempt::Connected(link) => {
                     wait = FIRST_WAIT;
                     self.context.log(Level::Info, "connected to rabbitmq", []);
-                    let link = Arc::new(link);
                     state.send_replace(State::Up(Arc::clone(&link)));
                     select! {
                         () = lost(&link) => {}
@@ -147,7 +146,7 @@ impl Keeper {
         let mut attempt = Box::pin(self.dial(version, &leash));
         let given_up = select! {
             connected = timeout(self.patience, &mut attempt) => match connected {
-                Ok(Ok(link)) => return Attempt::Connected(link),
+                Ok(Ok(link)) => return Attempt::Connected(Arc::new(link)),
                 Ok(Err(error)) => return Attempt::Failed(error),
                 Err(_) => {
                     Attempt::Failed(Error::unavailable("rabbitmq did not answer the attempt to connect in time"))
