@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod death_support;
+mod family_support;
 mod flow_support;
 mod journal_support;
 
@@ -10,84 +11,11 @@ use chassis::journal::{Durability, MemoryStore, Point, SqliteStore, Store};
 use chassis::request::Context;
 use chassis_abi::Code;
 use death_support::{DieAt, all, dies, goes_on, host, is_whole};
-use flow_support::{Fault, Script, engine, flow, flows};
+use family_support::{CALLS, backends, family};
+use flow_support::{Fault, Script, engine, flow};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-
-const PARENT: &str = r#"
-    [input]
-    ids = "array"
-    [steps.first]
-    call = "a.make"
-    input = { mark = "${run.id}" }
-    undo = { call = "a.drop", input = { mark = "${step.input.mark}" } }
-    [steps.each]
-    call = "b.set"
-    for_each = "input.ids"
-    limit = 2
-    after = ["first"]
-    input = { mark = "${run.id}-${item}-${index}" }
-    output = "${step.output.n + item}"
-    undo = { call = "b.drop", input = { mark = "${run.id}-${item}-${index}" } }
-    [steps.maybe]
-    call = "c.make"
-    after = ["first"]
-    input = { mark = "${run.id}" }
-    on_error = { value = { n = 0 } }
-    undo = { call = "c.drop", input = { mark = "${step.input.mark}" } }
-    [steps.child]
-    flow = "child"
-    input = { of = "${steps.first.output.n}" }
-    [steps.kids]
-    flow = "child"
-    for_each = "steps.each.output"
-    limit = 2
-    input = { of = "${item}" }
-    [steps.last]
-    call = "d.make"
-    after = ["kids", "child", "maybe"]
-    input = { mark = "${run.id}" }
-    undo = { call = "d.drop", input = { mark = "${step.input.mark}" } }
-    [output]
-    each = "${steps.each.output}"
-    kids = "${steps.kids.output}"
-    maybe = "${steps.maybe.output.n}"
-    failed = "${steps.maybe.failed}"
-"#;
-
-const CHILD: &str = r#"
-    [input]
-    of = "integer"
-    [steps.one]
-    call = "e.set"
-    input = { mark = "${run.id}", of = "${input.of}" }
-    undo = { call = "e.drop", input = { mark = "${step.input.mark}" } }
-    [steps.two]
-    call = "f.make"
-    after = ["one"]
-    input = { mark = "${run.id}", of = "${input.of}" }
-    undo = { call = "f.drop", input = { mark = "${step.input.mark}" } }
-    [output]
-    twice = "${2 * input.of}"
-"#;
-
-const CALLS: [&str; 6] = ["a.make", "b.set", "c.make", "d.make", "e.set", "f.make"];
-
-fn family() -> FlowSet {
-    flows(&[("test", PARENT), ("child", CHILD)])
-}
-
-/// Every call leaves a mark of its input's name.
-fn backends() -> Script {
-    fn mark(input: &Value) -> String {
-        input["mark"].as_str().unwrap_or_default().to_owned()
-    }
-    CALLS.iter().fold(Script::default(), |script, call| {
-        let wipe = format!("{}drop", &call[..2]);
-        script.answer(call, |_, _| json!({ "n": 1 })).effect(call, mark).wipe(&wipe, call, mark)
-    })
-}
 
 async fn run(flows: FlowSet, script: &Arc<Script>, input: Value) -> (Engine, chassis::flow::RunOutcome) {
     let engine = engine(flows, script);
@@ -148,7 +76,7 @@ async fn items_are_undone_one_by_one_the_last_to_end_first() {
     let undone = |name| (name, StepState::Undone);
     let list = ("each", StepState::Failed);
     assert_eq!(states, [list, undone("each[0]"), undone("each[1]"), undone("each[2]"), undone("each[3]")]);
-    let log = script.log.lock().unwrap();
+    let log = script.log.lock().unwrap().clone();
     let undos: Vec<_> = log.iter().filter(|called| called.call == "b.drop").collect();
     let at: Vec<_> = undos.iter().map(|called| called.input["at"].as_i64().unwrap()).collect();
     let ended: Vec<_> = engine.journal().store().entries(outcome.run_id.clone()).await.unwrap();
