@@ -1,7 +1,7 @@
 //! Journals that earlier builds wrote, kept in `fixtures/journals`: today's build reads each as it was read then, and goes on from
 //! each entry of it. A file is never changed: what no longer reads is a mistake of today's build.
 //!
-//! New ones, beside those that are there: `cargo test -p chassis --test journal_fixtures -- --ignored`.
+//! The same are made anew each time; with `CHASSIS_KEEP_JOURNALS=1` they are kept beside those that are there.
 #![allow(clippy::unwrap_used)]
 
 mod death_support;
@@ -40,8 +40,8 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/journals")
 }
 
-fn fixtures() -> Vec<(String, Fixture)> {
-    let mut files: Vec<_> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
+fn fixtures(folder: &Path) -> Vec<(String, Fixture)> {
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let read = |file: &PathBuf| serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     files.iter().map(|file| (file.file_stem().unwrap().to_string_lossy().into_owned(), read(file))).collect()
@@ -74,7 +74,7 @@ fn told(fixture: &Fixture, entries: &[EntryRow]) -> RunState {
 
 #[tokio::test]
 async fn each_reads_as_it_was_read_when_it_was_written() {
-    for (name, fixture) in fixtures() {
+    for (name, fixture) in fixtures(&folder()) {
         for Kept { store, .. } in [Kept::memory(), Kept::sqlite().await] {
             put(&*store, &fixture, usize::MAX).await;
             let engine = host(&FlowSet::default(), &Arc::new(Script::default()), store.clone(), "today");
@@ -92,7 +92,7 @@ async fn each_reads_as_it_was_read_when_it_was_written() {
 
 #[tokio::test(start_paused = true)]
 async fn each_is_gone_on_with_from_every_entry() {
-    for (name, fixture) in fixtures() {
+    for (name, fixture) in fixtures(&folder()) {
         let whole = &fixture.runs[0];
         for length in 0..whole.entries.len() {
             let (store, script) = (MemoryStore::beginning(whole.row.updated), Arc::new(backends()));
@@ -118,7 +118,7 @@ async fn each_is_gone_on_with_from_every_entry() {
 
 #[test]
 fn every_kind_of_entry_and_every_end_is_among_them() {
-    let fixtures = fixtures();
+    let fixtures = fixtures(&folder());
     let runs = || fixtures.iter().flat_map(|(_, fixture)| &fixture.runs);
     let kinds: BTreeSet<&str> =
         runs().flat_map(|run| &run.entries).map(|entry| entry.kind.as_str()).collect();
@@ -132,7 +132,7 @@ fn every_kind_of_entry_and_every_end_is_among_them() {
 }
 
 /// Writes a journal down, under a name that is free.
-async fn keep(name: &str, flows: &FlowSet, store: &MemoryStore, script: &Arc<Script>) {
+async fn keep(folder: &Path, name: &str, flows: &FlowSet, store: &MemoryStore, script: &Arc<Script>) {
     let engine = host(flows, script, Arc::new(store.clone()), "teller");
     let mut fixture = Fixture { flows: Vec::new(), runs: Vec::new() };
     for flow in flows.iter() {
@@ -149,17 +149,27 @@ async fn keep(name: &str, flows: &FlowSet, store: &MemoryStore, script: &Arc<Scr
         let shown = serde_json::to_value(engine.runs().show(&row.id).await.unwrap()).unwrap();
         fixture.runs.push(Journalled { row, entries, shown });
     }
-    std::fs::create_dir_all(folder()).unwrap();
-    let file = (1..)
-        .map(|number| folder().join(format!("{name}-{number}.json")))
-        .find(|file| !file.exists())
-        .unwrap();
+    let file =
+        (1..).map(|number| folder.join(format!("{name}-{number}.json"))).find(|file| !file.exists()).unwrap();
     std::fs::write(file, serde_json::to_string_pretty(&fixture).unwrap() + "\n").unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-#[ignore = "writes new journals into the repo"]
-async fn make() {
+async fn todays_build_writes_such_journals() {
+    let away = tempfile::tempdir().unwrap();
+    let kept = std::env::var_os("CHASSIS_KEEP_JOURNALS").map(|_| folder());
+    make(kept.as_deref().unwrap_or(away.path())).await;
+    let kinds = |fixtures: &[(String, Fixture)]| -> BTreeSet<String> {
+        let runs = fixtures.iter().flat_map(|(_, fixture)| &fixture.runs);
+        runs.flat_map(|run| &run.entries).map(|entry| entry.kind.clone()).collect()
+    };
+    if kept.is_none() {
+        assert_eq!(kinds(&fixtures(away.path())), kinds(&fixtures(&folder())));
+    }
+}
+
+/// Makes one journal of each kind.
+async fn make(folder: &Path) {
     let flows = family();
     let input = || json!({ "ids": [1, 2] });
     for (name, faults, end) in [
@@ -184,7 +194,7 @@ async fn make() {
             engine.idle().await;
         }
         assert_eq!(engine.runs().show(&id).await.unwrap().summary.state, end, "{name}");
-        keep(name, &flows, &store, &script).await;
+        keep(folder, name, &flows, &store, &script).await;
     }
     // A death at a moment at which a step is asked again, and one at which it cannot be.
     for (name, end) in [("taken", RunState::Completed), ("given-up", RunState::Undone)] {
@@ -196,7 +206,7 @@ async fn make() {
             let runs = all(&store).await;
             let is_repeated = runs[0].1.iter().any(|entry| entry.kind == "step_repeated");
             if is_whole(&flows, &runs, &script) == Some(end) && (is_repeated || end == RunState::Undone) {
-                keep(name, &flows, &store, &script).await;
+                keep(folder, name, &flows, &store, &script).await;
                 break;
             }
         }
