@@ -228,7 +228,8 @@ impl Runs {
         };
         let batch = Batch { run: row.id.clone(), fence: row.fence + 1, new: None, entries, turn: Some(turn) };
         self.journal.submit(batch).await.map_err(failed)?;
-        if let Some(engine) = &self.engine
+        // A host that ends takes nothing more.
+        if let Some(engine) = self.engine.as_ref().filter(|engine| !engine.0.handing.is_cancelled())
             && let Err(error) = engine.recover().await
         {
             tracing::warn!(%error, "the run is taken up later");
