@@ -1,46 +1,32 @@
 //! A host dies at every write of the journal, and the next one goes on: what a run did is whole or gone.
 #![allow(clippy::unwrap_used)]
 
+mod death_support;
 mod flow_support;
 mod journal_support;
 
 use chassis::flow::trace::Spans;
 use chassis::flow::{Engine, FlowSet, RunState, Start, StepState};
-use chassis::journal::{Fate, History, Journal, MemoryStore, Point, Probe};
+use chassis::journal::{History, Journal, MemoryStore, Point};
 use chassis::request::Context;
 use chassis_abi::Code;
+use death_support::DieAt;
 use flow_support::{Fault, Script, flow, shipped, stores};
 use journal_support::Kept;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const STEPS: [&str; 5] =
     ["users.insert", "preferences.insert", "sessions.set", "search.index", "messages.publish"];
-
-/// Ends a host at a write.
-struct DieAt {
-    point: Point,
-    count: u64,
-    seen: AtomicU64,
-}
-
-impl Probe for DieAt {
-    fn at(&self, point: Point, count: u64) -> Fate {
-        self.seen.fetch_max(count, Ordering::Relaxed);
-        if point == self.point && count == self.count { Fate::Die } else { Fate::Live }
-    }
-}
 
 fn person(name: &str) -> Value {
     json!({ "email": format!("{name}@example.org"), "username": name, "full_name": name })
 }
 
 fn host(flows: &FlowSet, script: &Arc<Script>, store: &MemoryStore, name: &str) -> Engine {
-    let journal = Journal::over(Arc::new(store.clone()), name, Duration::from_secs(3));
-    Engine::with_journal(flows.clone(), script.clone(), Spans::default(), journal)
+    death_support::host(flows, script, Arc::new(store.clone()), name)
 }
 
 /// Runs create-user on a host that dies at a write; then on the next host until all is over. Answers how many writes were seen
@@ -53,11 +39,11 @@ async fn with_a_death(
 ) -> (bool, Vec<RunState>) {
     let store = MemoryStore::new();
     let first = host(flows, script, &store, "first");
-    let probe = Arc::new(DieAt { point, count, seen: AtomicU64::new(0) });
+    let probe = DieAt::new(point, count);
     assert!(first.journal().observe(probe.clone()));
     let run = first.run("create-user", person("ada"), Context::default());
     let answered = tokio::time::timeout(Duration::from_secs(120), run).await.is_ok();
-    let died = probe.seen.load(Ordering::Relaxed) >= count;
+    let died = probe.died();
     assert_eq!(answered, !died, "who dies answers nobody");
     first.abandon();
     first.idle().await;
@@ -259,8 +245,7 @@ async fn a_run_keeps_the_version_of_its_flow() {
     let new = "[steps.other]\ncall = \"c.make\"\n[output]\nfrom = \"new\"\n";
     let (store, script) = (MemoryStore::new(), Arc::new(Script::default()));
     let first = host(&flow(old), &script, &store, "first");
-    let probe = DieAt { point: Point::AfterCommit, count: 2, seen: AtomicU64::new(0) };
-    first.journal().observe(Arc::new(probe));
+    first.journal().observe(DieAt::new(Point::AfterCommit, 2));
     first.start("test", json!({}), Start::default()).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     first.abandon();
@@ -285,8 +270,7 @@ async fn what_only_reads_waits_for_no_write() {
     let (store, script) =
         (MemoryStore::new(), Arc::new(Script::default().answer("a.get", |_, _| json!({ "it": 1 }))));
     let engine = host(&flows, &script, &store, "host");
-    let probe = DieAt { point: Point::BeforeCommit, count: 1, seen: AtomicU64::new(0) };
-    engine.journal().observe(Arc::new(probe));
+    engine.journal().observe(DieAt::new(Point::BeforeCommit, 1));
     let outcome = engine.run("test", json!({}), Context::default()).await.unwrap();
     assert_eq!(outcome.output, json!({ "saw": 1 }));
     assert!(store.dump().is_empty());

@@ -33,19 +33,19 @@ fn mistakes_are_told_with_file_line_field_and_the_nearest_name() {
         ),
         (
             "[input]\nemail = \"string\"\n[steps.a]\ncall = \"x.y\"\ninput = { e = \"${input.emial}\" }",
-            "bad.toml:5:15: steps.a.input.e: `input.emial`: there is no input field `emial`; did you mean `email`?",
+            "bad.toml:5:18: steps.a.input.e: `input.emial`: there is no input field `emial`; did you mean `email`?",
         ),
         (
             "[steps.user]\ncall = \"x.y\"\n[steps.b]\ncall = \"x.y\"\nwhen = \"steps.usr.output.a == 1\"",
-            "bad.toml:5:8: steps.b.when: `steps.usr.output.a == 1`: there is no step `usr`; did you mean `user`?",
+            "bad.toml:5:9: steps.b.when: `steps.usr.output.a == 1`: there is no step `usr`; did you mean `user`?",
         ),
         (
             "[steps.a]\ncall = \"x.y\"\n[steps.b]\ncall = \"x.y\"\nwhen = \"steps.a.outptu.x\"",
-            "bad.toml:5:8: steps.b.when: `steps.a.outptu.x`: there is no field of a step `outptu`; did you mean `output`?",
+            "bad.toml:5:9: steps.b.when: `steps.a.outptu.x`: there is no field of a step `outptu`; did you mean `output`?",
         ),
         (
             "[steps.a]\ncall = \"x.y\"\ninput = { a = \"${step.output}\" }",
-            "bad.toml:3:15: steps.a.input.a: `step.output`: `step` is known in `check` and `undo` only",
+            "bad.toml:3:18: steps.a.input.a: `step.output`: `step` is known in `check`, `output` and `undo` only",
         ),
         (
             "[steps.a]\ncall = \"x.y\"\nundo = \"nothing\"",
@@ -77,19 +77,20 @@ fn mistakes_are_told_with_file_line_field_and_the_nearest_name() {
         assert_eq!(told, expected, "{text}");
     }
     let told = Flow::parse("bad", "bad.toml", "[steps.a]\ncall = ").unwrap_err();
+    let told = &told.0[0];
     assert_eq!((told.line, told.file.as_str()), (2, "bad.toml"));
     let told = Flow::parse("bad", "bad.toml", "[steps.a]\ncall = \"x.y\"\nwhen = \"1 +\"").unwrap_err();
-    assert!(told.message.contains("`1 +` is not a CEL expression"), "{told}");
+    assert!(told.0[0].message.contains("`1 +` is not a CEL expression"), "{told}");
 }
 
 #[test]
 fn steps_that_wait_for_each_other_are_refused() {
     let text = "[steps.a]\ncall = \"x.y\"\nafter = [\"c\"]\n[steps.b]\ncall = \"x.y\"\ninput = { a = \"${steps.a.output}\" }\n[steps.c]\ncall = \"x.y\"\nwhen = \"steps.b.skipped\"";
     let told = Flow::parse("bad", "bad.toml", text).unwrap_err();
-    assert_eq!(told.message, "waits for itself: a → c → b → a");
+    assert_eq!(told.0[0].message, "waits for itself: a → c → b → a");
     let own = "[steps.a]\ncall = \"x.y\"\nundo = { call = \"x.z\", input = { a = \"${steps.a.output}\" } }";
     let told = Flow::parse("bad", "bad.toml", own).unwrap_err();
-    assert_eq!(told.message, "uses its own result: write `step.output` instead of `steps.a.output`");
+    assert_eq!(told.0[0].message, "uses its own result: write `step.output` instead of `steps.a.output`");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use super::body::{self, Kind};
 use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, context};
+use crate::flow::model::Work;
 use crate::flow::{RunOutcome, RunState, Start, Started};
 use axum::Json;
 use axum::extract::{Extension, Request, State};
@@ -93,7 +94,12 @@ pub async fn list(State(edge): State<Edge>) -> Json<Value> {
             let steps: Vec<_> = flow
                 .steps
                 .iter()
-                .map(|step| json!({ "name": step.name, "role": step.call.role, "operation": step.call.operation }))
+                .map(|step| match &step.work {
+                    Work::Call(call) => {
+                        json!({ "name": step.name, "role": call.role, "operation": call.operation })
+                    }
+                    Work::Flow(flow) => json!({ "name": step.name, "flow": flow }),
+                })
                 .collect();
             json!({
                 "name": flow.name,

@@ -1,13 +1,16 @@
 //! A TOML document read by hand, so that whatever is wrong with it can be told with file, line and field.
 
+use crate::config::units::Span;
+use serde::Serialize;
 use serde_json::{Map, Number, Value};
 use std::fmt;
 use std::ops::Range;
+use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// What is wrong with a flow file.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, thiserror::Error)]
 pub struct FlowError {
     /// The file.
     pub file: String,
@@ -19,6 +22,18 @@ pub struct FlowError {
     pub field: String,
     /// What is wrong, with the nearest valid name where there is one.
     pub message: String,
+}
+
+/// Everything that is wrong with flows.
+#[derive(Clone, Debug, Default, Serialize, thiserror::Error)]
+#[serde(transparent)]
+pub struct FlowErrors(pub Vec<FlowError>);
+
+impl fmt::Display for FlowErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<String> = self.0.iter().map(FlowError::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
 }
 
 impl fmt::Display for FlowError {
@@ -37,17 +52,65 @@ pub struct Problem {
     field: String,
     message: String,
     at: usize,
+    /// The part of the value that it is about, where that is not the whole.
+    part: Option<(Range<usize>, String)>,
+}
+
+/// All that is wrong with a document, as it is found.
+#[derive(Debug, Default)]
+pub struct Problems(Vec<Problem>);
+
+impl Problems {
+    /// Takes note of what is wrong; the rest is looked at all the same.
+    pub fn add(&mut self, problem: Problem) {
+        self.0.push(problem);
+    }
+
+    /// The result, if it is one; what is wrong is noted.
+    pub fn keep<T>(&mut self, result: Result<T, Problem>) -> Option<T> {
+        result.map_err(|problem| self.add(problem)).ok()
+    }
+
+    /// Whether nothing is wrong.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Gives each its place in `text`, the content of `file`; in the order of the file.
+    pub fn placed(self, file: &str, text: &str) -> Vec<FlowError> {
+        let mut errors: Vec<_> = self.0.into_iter().map(|problem| problem.placed(file, text)).collect();
+        errors.sort_by_key(|error| (error.line, error.column));
+        errors.dedup();
+        errors
+    }
+}
+
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self(vec![problem])
+    }
 }
 
 impl Problem {
     /// Something wrong with `field`, which stands at byte `at`.
     pub fn new(field: impl Into<String>, at: usize, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into(), at }
+        Self { field: field.into(), message: message.into(), at, part: None }
+    }
+
+    /// The same, about `part` of the value: an expression within a text.
+    pub fn about(self, value: Range<usize>, part: &str) -> Self {
+        Self { part: Some((value, part.to_owned())), ..self }
+    }
+
+    /// The same, with what to do.
+    pub fn advice(self, advice: &str) -> Self {
+        Self { message: format!("{}; {advice}", self.message), ..self }
     }
 
     /// Gives it its place in `text`, the content of `file`.
-    pub fn placed(self, file: &str, text: &str) -> FlowError {
-        let before = text.get(..self.at).unwrap_or(text);
+    fn placed(self, file: &str, text: &str) -> FlowError {
+        let within = self.part.and_then(|(value, part)| Some(value.start + text.get(value)?.find(&part)?));
+        let before = text.get(..within.unwrap_or(self.at)).unwrap_or(text);
         FlowError {
             file: file.to_owned(),
             line: before.matches('\n').count() + 1,
@@ -88,14 +151,21 @@ impl<'a> Fields<'a> {
     }
 
     /// Refuses fields that are not among `names`.
-    pub fn only(&self, names: &[&str]) -> Result<(), Problem> {
-        for key in self.table.keys() {
-            if !names.contains(&key.get_ref().as_ref()) {
-                let path = join(&self.path, key.get_ref());
-                return Err(Problem::new(path, key.span().start, unknown("field", key.get_ref(), names)));
-            }
+    pub fn only(&self, names: &[&str], problems: &mut Problems) {
+        for key in self.table.keys().filter(|key| !names.contains(&key.get_ref().as_ref())) {
+            let path = join(&self.path, key.get_ref());
+            problems.add(Problem::new(path, key.span().start, unknown("field", key.get_ref(), names)));
         }
-        Ok(())
+    }
+
+    /// A field, if it is there and `read` can make something of it.
+    pub fn read<T>(
+        &self,
+        name: &str,
+        problems: &mut Problems,
+        read: impl FnOnce(&Node<'a>) -> Result<T, Problem>,
+    ) -> Option<T> {
+        self.get(name).and_then(|node| problems.keep(read(&node)))
     }
 
     /// A field, if it is there.
@@ -153,6 +223,25 @@ impl<'a> Node<'a> {
     /// A string.
     pub fn text(&self) -> Result<&'a str, Problem> {
         self.value().as_str().ok_or_else(|| self.wanted("a string"))
+    }
+
+    /// A length of time, as the configuration writes them: `"2s"`, or a number of milliseconds.
+    pub fn time(&self) -> Result<Duration, Problem> {
+        match serde_json::from_value::<Span>(self.json()?) {
+            Ok(Span(time)) if time.is_zero() => Err(self.problem("must be longer than nothing")),
+            Ok(Span(time)) => Ok(time),
+            Err(_) => {
+                Err(self.problem("must be a time such as \"250ms\" or \"10s\", or a number of milliseconds"))
+            }
+        }
+    }
+
+    /// A whole number from `least` on.
+    pub fn number(&self, least: u32) -> Result<u32, Problem> {
+        let number = self.json()?.as_u64().and_then(|number| u32::try_from(number).ok());
+        number
+            .filter(|number| *number >= least)
+            .ok_or_else(|| self.problem(format!("must be a whole number from {least} on")))
     }
 
     /// True or false.

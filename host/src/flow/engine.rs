@@ -4,7 +4,9 @@ use super::calls::Calls;
 use super::model::Flow;
 use super::progress::{Beginning, Cancel, Progress, Stop};
 use super::run::RunOutcome;
+use super::scope::Scope;
 use super::set::FlowSet;
+use super::stale::Stale;
 use super::started::{Settled, Started};
 use super::trace::Spans;
 use crate::error::CallFailure;
@@ -33,6 +35,8 @@ pub(super) struct Inner {
     pub spans: Spans,
     pub journal: Journal,
     runs: TaskTracker,
+    /// Last good results, for steps that may do with one.
+    pub stale: Stale,
     /// The runs that this host has in its hands.
     active: Mutex<HashMap<Arc<str>, Active>>,
     /// Runs of this host's own that it let go, as the journal could not be written.
@@ -79,6 +83,7 @@ impl Engine {
             spans,
             journal,
             runs: TaskTracker::new(),
+            stale: Stale::default(),
             active: Mutex::default(),
             parked: Mutex::default(),
             versions: Mutex::default(),
@@ -136,7 +141,10 @@ impl Engine {
         let flow = self.flows().get(name)?.clone();
         let input = accept(&flow, &input)?;
         let Start { key, mut context, parent } = start;
-        let key = key.or(context.idempotency_key.take());
+        let key = match key.or(context.idempotency_key.take()) {
+            None => derived(&flow, &input)?,
+            key => key,
+        };
         let body = body(&input);
         let version = || FlowVersion {
             hash: flow.version.to_string(),
@@ -328,6 +336,17 @@ fn accept(flow: &Flow, input: &Value) -> Result<Value, CallFailure> {
         failure.error.field = Some(misfit.field).filter(|field| !field.is_empty());
         failure
     })
+}
+
+/// The key that the flow says is made of its input; nobody's where that is `null`.
+fn derived(flow: &Flow, input: &Value) -> Result<Option<Arc<str>>, CallFailure> {
+    let Some(key) = &flow.key else { return Ok(None) };
+    match key.render(&Scope::default().with("input", input)) {
+        Ok(Value::Null) => Ok(None),
+        Ok(Value::String(key)) => Ok(Some(Arc::from(key))),
+        Ok(key) => Ok(Some(Arc::from(key.to_string()))),
+        Err(reason) => Err(super::forward::broken("idempotency.key", reason)),
+    }
 }
 
 /// A hash of an input, the same however its fields are ordered.

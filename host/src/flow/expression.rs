@@ -50,9 +50,31 @@ pub struct Names<'a> {
     pub input: &'a [&'a str],
     /// Names of `steps`.
     pub steps: &'a [&'a str],
-    /// Whether it stands where `step` is known: in `check` and `undo`.
-    pub step: bool,
+    /// What is known where it stands: `input`, `steps`, …
+    pub roots: &'a [&'a str],
 }
+
+/// What every expression of a flow's steps and output knows.
+pub const OF_RUN: &[&str] = &["input", "steps", "run", "roles"];
+/// What stands for a name that is known elsewhere only.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("step", "is known in `check`, `output` and `undo` only"),
+    ("item", "is known only where the step says `for_each`"),
+    ("index", "is known only where the step says `for_each`"),
+    ("message", "is known only in the `input` of a trigger of kind \"queue\""),
+    ("request", "is known only in the `input` of a trigger of kind \"http\""),
+    ("tick", "is known only in the `input` of a trigger of kind \"schedule\""),
+];
+/// The fields of names whose fields are the same everywhere.
+const FIELDS: &[(&str, &[&str])] = &[
+    ("run", &["id", "started_at"]),
+    ("step", &["input", "output"]),
+    ("message", &["body", "message_id", "headers", "exchange", "routing_key", "redelivered"]),
+    ("request", &["body", "path", "query", "headers"]),
+    ("tick", &["at"]),
+];
+/// The fields of each of `steps`.
+const OF_STEP: &[&str] = &["input", "output", "skipped", "failed", "error"];
 
 impl Expression {
     /// Compiles an expression; the error says what is wrong with it.
@@ -165,27 +187,29 @@ impl Walk<'_> {
         if root.starts_with('@') || TYPES.contains(&root) || self.locals.iter().any(|local| local == root) {
             return Ok(());
         }
+        if !self.names.roots.contains(&root) {
+            return Err(match ELSEWHERE.iter().find(|(name, _)| *name == root) {
+                Some((name, place)) => format!("`{name}` {place}"),
+                None => unknown("name", root, self.names.roots),
+            });
+        }
         match (root, rest.first()) {
             ("input", Some(field)) => known("input field", field, self.names.input),
-            ("run", Some(field)) => known("field of `run`", field, &["id", "started_at"]),
-            ("input" | "run" | "roles", _) => Ok(()),
-            ("step", Some(field)) if self.names.step => known("field of `step`", field, &["input", "output"]),
-            ("step", None) if self.names.step => Err("write `step.input` or `step.output`".to_owned()),
-            ("step", _) => Err("`step` is known in `check` and `undo` only".to_owned()),
+            ("step", None) => Err("write `step.input` or `step.output`".to_owned()),
             ("steps", Some(step)) => {
                 known("step", step, self.names.steps)?;
                 self.steps.insert((*step).to_owned());
                 match rest.get(1) {
-                    Some(field) => known("field of a step", field, &["input", "output", "skipped"]),
+                    Some(field) => known("field of a step", field, OF_STEP),
                     None => Err(format!("write `steps.{step}.output` or `steps.{step}.skipped`")),
                 }
             }
             ("steps", None) => Err("write `steps.NAME.output`".to_owned()),
-            _ => {
-                let places = ["input", "steps", "run", "roles", "step"];
-                let visible = if self.names.step { &places[..] } else { &places[..4] };
-                Err(unknown("name", root, visible))
-            }
+            (_, Some(field)) => match FIELDS.iter().find(|(name, _)| *name == root) {
+                Some((_, fields)) => known(&format!("field of `{root}`"), field, fields),
+                None => Ok(()),
+            },
+            (_, None) => Ok(()),
         }
     }
 }

@@ -1,13 +1,13 @@
 //! A flow as it is declared: what it takes, its steps, what it answers.
 
-use super::document::{self, Fields, FlowError, Node, Problem, unknown};
-use super::expression::{Expression, Names};
-use super::plan;
+use super::document::FlowErrors;
+use super::expression::Expression;
+use super::read;
 use super::schema::Schema;
 use super::template::Template;
+use super::trigger::Trigger;
+use crate::policy::Overrides;
 use chassis_abi::Code;
-use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,13 @@ pub struct Flow {
     pub deadline: Option<Duration>,
     /// What it answers.
     pub output: Template,
-    /// Its file.
+    /// The key of a run, made of its input, where the caller brings none. The same key never runs twice.
+    pub key: Option<Template>,
+    /// What starts runs of it, beside those who ask.
+    pub triggers: Vec<Trigger>,
+    /// Its file, for messages.
+    pub file: String,
+    /// What the file says.
     pub text: Arc<str>,
     /// Which version it is: a hash of name and text. A run keeps the one that it was started with.
     pub version: Arc<str>,
@@ -40,18 +46,58 @@ pub struct Flow {
 pub struct Step {
     /// Its name, unique in the flow.
     pub name: String,
-    /// What it calls.
-    pub call: Target,
+    /// What it does.
+    pub work: Work,
     /// With which input.
     pub input: Template,
     /// Only if this holds; otherwise it is skipped.
     pub when: Option<Expression>,
-    /// What must hold of its result.
+    /// Once for each item of a list; then `step.output` is one item's result, and `steps.NAME.output` the list of them.
+    pub for_each: Option<ForEach>,
+    /// What must hold of its result; of each item's, where there are several.
     pub check: Option<Check>,
+    /// What others see as its output, made of `step.output`; without it that itself. `check` and `undo` see what the call answered.
+    pub output: Option<Template>,
+    /// What its failure means.
+    pub on_error: OnError,
+    /// Where its call's policies differ from the configured ones.
+    pub policy: Option<Arc<Overrides>>,
+    /// Where the call fails in a way that may pass, the last answer to the same input is as good, if it is not older than this.
+    pub stale_if_error: Option<Duration>,
     /// The steps that must have ended before.
     pub needs: Vec<usize>,
     /// How its effect is taken back.
     pub undo: Undo,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// Calls an operation.
+    Call(Target),
+    /// Runs another flow. That one takes back its own steps, so that such a step has no undo of its own.
+    Flow(String),
+}
+
+/// A step that is done for each item of a list.
+#[derive(Debug)]
+pub struct ForEach {
+    /// Gives the list. The step sees `item`, and `index` from 0.
+    pub items: Expression,
+    /// At most so many of them at once.
+    pub limit: usize,
+}
+
+/// What the failure of a step means; with `for_each`, of each item by itself.
+#[derive(Debug)]
+pub enum OnError {
+    /// The run fails, and what was done is taken back.
+    Fail,
+    /// The step counts as ended, with `null` as its output (with `for_each`: in the item's place). `steps.NAME.failed` is true, and
+    /// `steps.NAME.error` has `code` and `message`. What may have been done all the same is taken back if the run fails.
+    Continue,
+    /// The same with this as its output, in place of what `output` would have made.
+    Value(Template),
 }
 
 /// An operation of the instance that plays a role.
@@ -102,181 +148,31 @@ impl fmt::Display for Target {
     }
 }
 
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(target) => target.fmt(f),
+            Self::Flow(name) => write!(f, "flow {name}"),
+        }
+    }
+}
+
+impl Work {
+    /// What it calls, if it calls.
+    pub fn call(&self) -> Option<&Target> {
+        match self {
+            Self::Call(target) => Some(target),
+            Self::Flow(_) => None,
+        }
+    }
+}
+
 impl Flow {
     /// Reads a flow; `file` is for messages.
-    pub fn parse(name: &str, file: &str, text: &str) -> Result<Self, FlowError> {
-        read(name, text).map_err(|problem| problem.placed(file, text))
+    ///
+    /// # Errors
+    /// All that is wrong with the file as such. What it names outside itself is the business of [`super::check`].
+    pub fn parse(name: &str, file: &str, text: &str) -> Result<Self, FlowErrors> {
+        read::flow(name, file, text).map_err(|problems| FlowErrors(problems.placed(file, text)))
     }
-}
-
-fn read(name: &str, text: &str) -> Result<Flow, Problem> {
-    let document = document::parse(text)?;
-    let flow = Fields::of(&document);
-    flow.only(&["description", "input", "deadline_ms", "consumes", "steps", "output"])?;
-    let input = flow.get("input").map(|node| Schema::read(&node)).transpose()?.unwrap_or_default();
-    let declared = flow.require("steps")?.fields()?.in_order();
-    let names: Vec<&str> = declared.iter().map(|(name, ..)| *name).collect();
-    let visible = Names { input: &input.names(), steps: &names, step: false };
-    let mut steps = Vec::new();
-    for (name, at, node) in &declared {
-        if !is_identifier(name) {
-            let message = "a step's name has small letters, digits and _, so that expressions can use it";
-            return Err(Problem::new(node.path(), *at, message));
-        }
-        steps.push(step(name, node, visible)?);
-    }
-    if let Some(circle) = plan::circle(&steps) {
-        let path: Vec<&str> = circle.iter().map(|at| names[*at]).collect();
-        let (_, at, node) = &declared[circle[0]];
-        return Err(Problem::new(node.path(), *at, format!("waits for itself: {}", path.join(" → "))));
-    }
-    let consumes = match flow.get("consumes") {
-        Some(node) => Some(position(&node, &names)?),
-        None => None,
-    };
-    let output = match flow.get("output") {
-        Some(node) => Template::compile(&node, visible)?,
-        None => Template::Literal(serde_json::Value::Null),
-    };
-    Ok(Flow {
-        name: name.to_owned(),
-        description: text_of(&flow, "description")?.unwrap_or_default(),
-        deadline: match flow.get("deadline_ms") {
-            Some(node) => match node.json()?.as_u64() {
-                Some(ms) => Some(Duration::from_millis(ms)),
-                None => return Err(node.problem("must be a number of milliseconds")),
-            },
-            None => None,
-        },
-        input,
-        steps,
-        consumes,
-        output,
-        version: Arc::from(version(name, text)),
-        text: Arc::from(text),
-    })
-}
-
-fn version(name: &str, text: &str) -> String {
-    let mut hash = Sha256::new();
-    hash.update(name);
-    hash.update([0]);
-    hash.update(text);
-    format!("{:x}", hash.finalize())
-}
-
-fn step(name: &str, node: &Node<'_>, visible: Names<'_>) -> Result<Step, Problem> {
-    let fields = node.fields()?;
-    fields.only(&["call", "input", "after", "when", "check", "undo"])?;
-    let inside = Names { step: true, ..visible };
-    let step = Step {
-        name: name.to_owned(),
-        call: target(&fields.require("call")?)?,
-        input: input(&fields, visible)?,
-        when: condition(fields.get("when"), visible)?,
-        check: fields.get("check").map(|node| check(&node, inside)).transpose()?,
-        undo: fields.get("undo").map(|node| undo(&node, inside)).transpose()?.unwrap_or(Undo::Unsaid),
-        needs: Vec::new(),
-    };
-    let mut needs: BTreeSet<usize> = BTreeSet::new();
-    for used in used_steps(&step) {
-        needs.extend(visible.steps.iter().position(|name| **name == used));
-    }
-    if needs.contains(&visible.steps.iter().position(|other| *other == name).unwrap_or(usize::MAX)) {
-        let message = format!("uses its own result: write `step.output` instead of `steps.{name}.output`");
-        return Err(node.problem(message));
-    }
-    for node in fields.get("after").map(|node| node.list()).transpose()?.unwrap_or_default() {
-        needs.insert(position(&node, visible.steps)?);
-    }
-    Ok(Step { needs: needs.into_iter().collect(), ..step })
-}
-
-/// Every step that an expression of this one looks at, in its undo too: what undo needs must be known before the effect.
-fn used_steps(step: &Step) -> BTreeSet<String> {
-    let mut used = BTreeSet::new();
-    step.input.steps(&mut used);
-    let mut conditions: Vec<&Expression> = step.when.iter().collect();
-    if let Some(check) = &step.check {
-        conditions.push(&check.that);
-        check.message.steps(&mut used);
-    }
-    if let Undo::Call(undo) = &step.undo {
-        undo.input.steps(&mut used);
-        conditions.extend(&undo.when);
-    }
-    used.extend(conditions.into_iter().flat_map(|condition| condition.steps().iter().cloned()));
-    used
-}
-
-fn check(node: &Node<'_>, visible: Names<'_>) -> Result<Check, Problem> {
-    let fields = node.fields()?;
-    fields.only(&["that", "code", "message"])?;
-    let code = fields.require("code")?;
-    let name = code.text()?;
-    let names: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
-    let found = Code::ALL.iter().find(|code| code.as_str() == name);
-    let that = condition(Some(fields.require("that")?), visible)?;
-    Ok(Check {
-        that: that.ok_or_else(|| fields.problem("`that` is missing"))?,
-        code: *found.ok_or_else(|| code.problem(unknown("code", name, &names)))?,
-        message: Template::compile(&fields.require("message")?, visible)?,
-    })
-}
-
-fn undo(node: &Node<'_>, visible: Names<'_>) -> Result<Undo, Problem> {
-    if let Ok(word) = node.text() {
-        return match word {
-            "none" => Ok(Undo::Nothing),
-            _ => Err(node.problem("must be a table with `call` and `input`, or \"none\"")),
-        };
-    }
-    let fields = node.fields()?;
-    fields.only(&["call", "input", "when"])?;
-    Ok(Undo::Call(Box::new(UndoCall {
-        call: target(&fields.require("call")?)?,
-        input: input(&fields, visible)?,
-        when: condition(fields.get("when"), visible)?,
-    })))
-}
-
-fn target(node: &Node<'_>) -> Result<Target, Problem> {
-    match node.text()?.split_once('.') {
-        Some((role, operation)) if !role.is_empty() && !operation.is_empty() => {
-            Ok(Target { role: role.to_owned(), operation: operation.to_owned() })
-        }
-        _ => Err(node.problem("must name a role and an operation: `users.insert`")),
-    }
-}
-
-fn input(fields: &Fields<'_>, visible: Names<'_>) -> Result<Template, Problem> {
-    match fields.get("input") {
-        Some(node) => {
-            node.fields()?;
-            Template::compile(&node, visible)
-        }
-        None => Ok(Template::Literal(serde_json::json!({}))),
-    }
-}
-
-/// A condition is an expression; `${…}` around it is taken off.
-fn condition(node: Option<Node<'_>>, visible: Names<'_>) -> Result<Option<Expression>, Problem> {
-    let Some(node) = node else { return Ok(None) };
-    let text = node.text()?.trim();
-    let code = text.strip_prefix("${").and_then(|code| code.strip_suffix('}')).unwrap_or(text);
-    Expression::compile(code.trim(), visible).map(Some).map_err(|reason| node.problem(reason))
-}
-
-fn position(node: &Node<'_>, names: &[&str]) -> Result<usize, Problem> {
-    let name = node.text()?;
-    names.iter().position(|known| *known == name).ok_or_else(|| node.problem(unknown("step", name, names)))
-}
-
-fn text_of(fields: &Fields<'_>, name: &str) -> Result<Option<String>, Problem> {
-    fields.get(name).map(|node| node.text().map(str::to_owned)).transpose()
-}
-
-fn is_identifier(name: &str) -> bool {
-    name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.chars().all(|char| char.is_ascii_lowercase() || char.is_ascii_digit() || char == '_')
 }

@@ -3,9 +3,9 @@
 use super::clock;
 use super::engine::Inner;
 use super::model::Flow;
-use super::run::{RunOutcome, StepOutcome};
+use super::run::RunOutcome;
 use super::scope::Scope;
-use super::state::{RunState, StepState};
+use super::state::RunState;
 use super::trace::Span;
 use crate::error::CallFailure;
 use crate::journal::{
@@ -36,6 +36,8 @@ pub struct Progress {
     pub(super) cancel: Cancel,
     /// Whether an effect was sent, or somebody counts on the run: then it is not over before that is durable.
     pub(super) counts: bool,
+    /// A step whose output cannot be made again of what the journal has.
+    pub(super) untold: Option<(usize, CallFailure)>,
     fence: i64,
     created: Millis,
     begun: Instant,
@@ -136,6 +138,7 @@ impl Progress {
         context.trace = span.context().clone();
         let mut progress = Self::made(engine, flow, row, input, history, context, span);
         progress.counts = true;
+        progress.untold = progress.tell_all().err();
         if let Some(reason) = &row.cancel {
             progress.cancel.ask(reason);
         }
@@ -155,16 +158,7 @@ impl Progress {
         span: Span,
     ) -> Self {
         let run = json!({ "id": &*row.id, "started_at": clock::text(row.created) });
-        let mut scope = Scope::new(&input, &run, &Value::Object(engine.calls.roles()));
-        for step in &history.steps {
-            match step.state {
-                StepState::Skipped => scope.step_ended(&step.name, None),
-                state if state != StepState::NotRun => {
-                    scope.step_ended(&step.name, Some((&step.input, result(step))))
-                }
-                _ => {}
-            }
-        }
+        let scope = Scope::new(&input, &run, &Value::Object(engine.calls.roles()));
         Self {
             scope,
             context,
@@ -179,6 +173,7 @@ impl Progress {
             message: None,
             cancel: Cancel::default(),
             counts: false,
+            untold: None,
             new: None,
             pending: Vec::new(),
             turn: None,
@@ -343,14 +338,9 @@ impl Stop {
     }
 }
 
-/// What a step that ended is to those after it: a fallback counts as its output.
-pub(super) fn result(step: &StepOutcome) -> &Value {
-    step.instead.as_ref().unwrap_or(&step.output)
-}
-
 /// The history of a run of which nothing has happened.
 pub(super) fn history_of(flow: &Flow) -> History {
-    History::new(flow.steps.iter().map(|step| (step.name.as_str(), step.call.to_string())))
+    History::new(flow.steps.iter().map(|step| (step.name.as_str(), step.work.to_string())))
 }
 
 fn kept(context: &Context, now: Millis) -> RunContext {

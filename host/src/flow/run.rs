@@ -6,6 +6,7 @@ use crate::error::CallFailure;
 use crate::journal::Millis;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A run and its steps.
 #[derive(Clone, Debug, Serialize)]
@@ -72,7 +73,7 @@ pub struct StepOutcome {
     pub undo: Option<UndoOutcome>,
     /// What it was called with. Not shown: it may hold what is nobody's business.
     #[serde(skip)]
-    pub input: Value,
+    pub input: Arc<Value>,
     /// What its call answered; `null` until that is known.
     #[serde(skip)]
     pub output: Value,
@@ -121,7 +122,7 @@ impl StepOutcome {
             error: None,
             instead: None,
             undo: None,
-            input: Value::Null,
+            input: Arc::default(),
             output: Value::Null,
         }
     }

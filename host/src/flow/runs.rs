@@ -8,12 +8,12 @@ use super::run::{RunError, RunOutcome, StepOutcome};
 use super::state::RunState;
 use crate::error::CallFailure;
 use crate::journal::{
-    Batch, Entry, Event, Filter, History, Journal, JournalError, Nothing, OfStep, RunContext, RunRow,
-    StoreError, Turn, Unit,
+    Batch, Entry, Event, Filter, History, Journal, JournalError, Nothing, OfStep, Reverted, RunContext,
+    RunRow, StoreError, Turn, Unit,
 };
 use chassis_abi::Code;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// The runs of a journal. Where an engine is there, what is mended goes on at once; else the next host takes it up.
 pub struct Runs {
@@ -135,14 +135,20 @@ impl Runs {
 
     /// Has the undo of a stuck run tried again.
     pub async fn resume(&self, run: &str) -> Result<(), CallFailure> {
-        self.mend(run, |_| Ok(vec![Event::RunResumed(Nothing {})])).await
+        self.mend(run, RunState::Stuck, |_| Ok(vec![Event::RunResumed(Nothing {})])).await
+    }
+
+    /// Has a completed run undone after all, as the one that it is a part of is.
+    pub(super) async fn revert(&self, run: &str, parent: &str) -> Result<(), CallFailure> {
+        let reverted = Event::RunReverted(Reverted { parent: parent.to_owned() });
+        self.mend(run, RunState::Completed, |_| Ok(vec![reverted])).await
     }
 
     /// Leaves the effect of a step that could not be undone, and has the rest of the undo go on. Without a name, the one step that
     /// is blocked.
     pub async fn skip(&self, run: &str, step: Option<&str>) -> Result<(), CallFailure> {
         let step = step.map(str::to_owned);
-        self.mend(run, move |history| {
+        self.mend(run, RunState::Stuck, move |history| {
             let blocked: Vec<&str> = history.blocked().map(|step| step.name.as_str()).collect();
             let step = match (&step, blocked.as_slice()) {
                 (Some(step), blocked) if blocked.contains(&step.as_str()) => step.as_str(),
@@ -179,16 +185,23 @@ impl Runs {
         Ok(())
     }
 
+    /// Writes into a run that no host has. Its next one goes on with what is written.
     async fn mend(
         &self,
         run: &str,
+        from: RunState,
         events: impl FnOnce(&History) -> Result<Vec<Event>, CallFailure>,
     ) -> Result<(), CallFailure> {
         let failed = |error: JournalError| unwritten(error, false);
         let row = self.row(run).await?;
-        if row.state != RunState::Stuck {
+        if row.state != from {
             let state = row.state.as_str();
-            let message = format!("the run {run} is {state}: only a stuck one can be resumed or skipped");
+            let message = match from {
+                RunState::Stuck => {
+                    format!("the run {run} is {state}: only a stuck one can be resumed or skipped")
+                }
+                from => format!("the run {run} is {state}, and no longer {}", from.as_str()),
+            };
             return Err(wrong(Code::FailedPrecondition, message));
         }
         let mut history = self.history(&row).await?;
@@ -209,13 +222,14 @@ impl Runs {
         let turn = Turn {
             state: history.state,
             output: None,
-            error: row.error.clone(),
+            error: history.error.as_ref().map(|error| json!(error).to_string()),
             at: store.now(),
             release: true,
         };
         let batch = Batch { run: row.id.clone(), fence: row.fence + 1, new: None, entries, turn: Some(turn) };
         self.journal.submit(batch).await.map_err(failed)?;
-        if let Some(engine) = &self.engine
+        // A host that ends takes nothing more.
+        if let Some(engine) = self.engine.as_ref().filter(|engine| !engine.0.handing.is_cancelled())
             && let Err(error) = engine.recover().await
         {
             tracing::warn!(%error, "the run is taken up later");

@@ -1,6 +1,6 @@
 //! The input of a flow: which fields it takes, in a short form of JSON schema.
 
-use super::document::{Node, Problem, unknown};
+use super::document::{Node, Problem, Problems, unknown};
 use serde_json::{Map, Value, json};
 
 /// Types that a field may have.
@@ -55,10 +55,13 @@ pub struct Misfit {
 
 impl Schema {
     /// Reads `[input]`: each field a type (`"integer"`, `"string?"` where it may be left out) or a table.
-    pub fn read(node: &Node<'_>) -> Result<Self, Problem> {
-        let fields = node.fields()?.in_order();
-        let read = |(name, _, node): (&str, usize, Node<'_>)| Ok((name.to_owned(), Field::read(&node)?));
-        Ok(Self { fields: fields.into_iter().map(read).collect::<Result<_, Problem>>()? })
+    pub fn read(node: &Node<'_>, problems: &mut Problems) -> Self {
+        let fields = problems.keep(node.fields()).map(|fields| fields.in_order()).unwrap_or_default();
+        let read = |(name, _, node): (&str, usize, Node<'_>)| {
+            let field = Field::read(&node, problems);
+            Some((name.to_owned(), problems.keep(field)?))
+        };
+        Self { fields: fields.into_iter().filter_map(read).collect() }
     }
 
     /// The names of the fields.
@@ -108,13 +111,13 @@ impl Schema {
 }
 
 impl Field {
-    fn read(node: &Node<'_>) -> Result<Self, Problem> {
+    fn read(node: &Node<'_>, problems: &mut Problems) -> Result<Self, Problem> {
         if let Ok(kind) = node.text() {
             let (kind, required) = kind.strip_suffix('?').map_or((kind, true), |kind| (kind, false));
             return Self::of_type(node, kind, required);
         }
         let table = node.fields()?;
-        table.only(WORDS)?;
+        table.only(WORDS, problems);
         let default = table.get("default").map(|node| node.json()).transpose()?;
         let required =
             table.get("required").map(|node| node.flag()).transpose()?.unwrap_or(default.is_none());
@@ -136,8 +139,8 @@ impl Field {
                 Some(node) => return Err(node.problem(unknown("format", node.text()?, &["email"]))),
                 None => false,
             },
-            fields: table.get("fields").map(|node| Schema::read(&node)).transpose()?,
-            items: table.get("items").map(|node| Self::read(&node).map(Box::new)).transpose()?,
+            fields: table.get("fields").map(|node| Schema::read(&node, problems)),
+            items: table.get("items").map(|node| Self::read(&node, problems).map(Box::new)).transpose()?,
             ..Self::of_type(&kind, kind.text()?, required)?
         };
         if let (Some(node), Some(default)) = (table.get("default"), default) {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The values of a run, by the names that expressions use. Cheap to extend for one step, see [`Scope::of_step`].
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Scope {
     values: HashMap<String, Arc<dyn Val>>,
 }
@@ -29,14 +29,37 @@ impl Scope {
         self.set(&format!("steps.{step}.input"), input);
         self.set(&format!("steps.{step}.output"), output);
         self.set(&format!("steps.{step}.skipped"), &Value::Bool(ended.is_none()));
+        self.set(&format!("steps.{step}.failed"), &Value::Bool(false));
+        self.set(&format!("steps.{step}.error"), &Value::Null);
     }
 
-    /// The same, with `step.input` and `step.output` for the `check` and `undo` of one step.
+    /// The same for a step that failed, and whose `on_error` says that the run goes on. `error` has `code` and `message`.
+    pub fn step_excused(&mut self, step: &str, input: &Value, output: &Value, error: &Value) {
+        self.step_ended(step, Some((input, output)));
+        self.set(&format!("steps.{step}.failed"), &Value::Bool(true));
+        self.set(&format!("steps.{step}.error"), error);
+    }
+
+    /// The same, with `step.input` and `step.output` for the `check`, `output` and `undo` of one step.
     pub fn of_step(&self, input: &Value, output: &Value) -> Self {
         let mut scope = Self { values: self.values.clone() };
         scope.set("step.input", input);
         scope.set("step.output", output);
         scope
+    }
+
+    /// The same, with `item` and `index` for one item of a step's `for_each`.
+    pub fn of_item(&self, item: &Value, index: usize) -> Self {
+        let mut scope = Self { values: self.values.clone() };
+        scope.set("item", item);
+        scope.set("index", &Value::from(index));
+        scope
+    }
+
+    /// One value by its name, for expressions that see no run: `input`, or what a trigger brings.
+    pub fn with(mut self, name: &str, value: &Value) -> Self {
+        self.set(name, value);
+        self
     }
 
     fn set(&mut self, name: &str, value: &Value) {

@@ -1,11 +1,11 @@
 //! The flows of a folder.
 
+pub use super::document::FlowErrors;
 use super::document::{FlowError, unknown};
 use super::model::Flow;
 use crate::error::CallFailure;
 use chassis_abi::Code;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,17 +13,6 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub struct FlowSet {
     flows: BTreeMap<String, Arc<Flow>>,
-}
-
-/// Everything that is wrong with the flows of a folder.
-#[derive(Debug, thiserror::Error)]
-pub struct FlowErrors(pub Vec<FlowError>);
-
-impl fmt::Display for FlowErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self.0.iter().map(FlowError::to_string).collect();
-        f.write_str(&lines.join("\n"))
-    }
 }
 
 impl FlowSet {
@@ -42,7 +31,7 @@ impl FlowSet {
                 Err(error) => errors.push(unreadable(&path, &error)),
                 Ok(text) => match Flow::parse(&name, &path.display().to_string(), &text) {
                     Ok(flow) => set.insert(flow),
-                    Err(error) => errors.push(error),
+                    Err(wrong) => errors.extend(wrong.0),
                 },
             }
         }

@@ -3,7 +3,7 @@
 //! A string that is one `${expression}` has that expression's value and type. A string with expressions among other text is text.
 //! `$${` stands for `${` itself. Everything else is as it is written.
 
-use super::document::{Node, Problem};
+use super::document::{Node, Problem, Problems};
 use super::expression::{Expression, Names};
 use super::scope::Scope;
 use serde_json::{Map, Value};
@@ -35,24 +35,22 @@ pub enum Part {
 }
 
 impl Template {
-    /// Compiles a value of a document.
-    pub fn compile(node: &Node<'_>, names: Names<'_>) -> Result<Self, Problem> {
-        Ok(match node.value() {
-            DeValue::String(text) => Self::text(node, text, names)?,
-            DeValue::Array(_) => {
-                let items = node.list()?;
-                Self::List(items.iter().map(|item| Self::compile(item, names)).collect::<Result<_, _>>()?)
-            }
-            DeValue::Table(_) => {
-                let compile = |(name, _, node): (&str, usize, Node<'_>)| {
-                    Ok((name.to_owned(), Self::compile(&node, names)?))
-                };
-                Self::Object(
-                    node.fields()?.in_order().into_iter().map(compile).collect::<Result<_, Problem>>()?,
-                )
-            }
-            _ => Self::Literal(node.json()?),
-        })
+    /// Compiles a value of a document. What is wrong within it is noted, and stands for `null`.
+    pub fn compile(node: &Node<'_>, names: Names<'_>, problems: &mut Problems) -> Self {
+        let compiled = match node.value() {
+            DeValue::String(text) => Self::text(node, text, names),
+            DeValue::Array(_) => node.list().map(|items| {
+                Self::List(items.iter().map(|item| Self::compile(item, names, problems)).collect())
+            }),
+            DeValue::Table(_) => node.fields().map(|fields| {
+                let fields = fields.in_order().into_iter();
+                let compile =
+                    |(name, _, node): (&str, _, _)| (name.to_owned(), Self::compile(&node, names, problems));
+                Self::Object(fields.map(compile).collect())
+            }),
+            _ => node.json().map(Self::Literal),
+        };
+        problems.keep(compiled).unwrap_or(Self::Literal(Value::Null))
     }
 
     /// Its value now.
@@ -111,7 +109,8 @@ impl Template {
             parts.push(match piece {
                 Piece::Plain(plain) => Part::Plain(plain),
                 Piece::Code(code) => {
-                    Part::Value(Expression::compile(code, names).map_err(|reason| node.problem(reason))?)
+                    let wrong = |reason| node.problem(reason).about(node.span(), code);
+                    Part::Value(Expression::compile(code, names).map_err(wrong)?)
                 }
             });
         }

@@ -1,8 +1,12 @@
 //! One run on its way back.
 
+use super::child;
+use super::engine::Engine;
 use super::forward::{broken, of};
-use super::model::{Undo, UndoCall};
+use super::job::Job;
+use super::model::{Undo, UndoCall, Work};
 use super::progress::{Progress, Stop};
+use super::scope::Scope;
 use super::state::{RunState, StepState};
 use crate::error::CallFailure;
 use crate::journal::{Ended, Event, FailureRecord, Nothing, UndoFailed, UndoStarted, UndoSucceeded};
@@ -17,6 +21,16 @@ const TRIES: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// A step or an item whose effect is taken back.
+#[derive(Clone, Copy)]
+struct Undone<'a> {
+    /// Its place in the history.
+    place: usize,
+    job: Job,
+    /// As the journal names it.
+    unit: &'a str,
+}
+
 impl Progress {
     /// Takes back what the steps did, the last one first, one after the other: what a step built on goes after it. What cannot be
     /// taken back stops nothing: whatever can go, goes.
@@ -25,13 +39,18 @@ impl Progress {
         // From here no host may ever go forward again with this run: that is durable before anything is taken back.
         let mut known = self.history.steps.iter().any(|step| step.undo.is_some());
         for place in self.history.to_undo() {
-            let name = self.history.steps[place].name.clone();
-            let step = flow.steps.iter().find(|step| step.name == name);
-            let Some(Undo::Call(undo)) = step.map(|step| &step.undo) else { continue };
-            match self.due(place, undo) {
-                Ok(false) => {}
-                Ok(true) => self.take_back(place, &name, undo, &mut known).await?,
-                Err(failure) => self.cannot(place, &name, undo, failure)?,
+            let unit = self.history.steps[place].name.clone();
+            // A list has no effect but that of its items.
+            let Some(job) = Job::find(&flow, &unit).filter(|job| !job.is_list(&flow)) else { continue };
+            let undone = Undone { place, job, unit: &unit };
+            match (&flow.steps[job.step].work, &flow.steps[job.step].undo) {
+                (Work::Flow(name), _) => self.revert(undone, name, &mut known).await?,
+                (Work::Call(_), Undo::Call(undo)) => match self.due(undone, undo) {
+                    Ok(false) => {}
+                    Ok(true) => self.take_back(undone, undo, &mut known).await?,
+                    Err(failure) => self.cannot(undone, undo, failure)?,
+                },
+                (Work::Call(_), Undo::Unsaid | Undo::Nothing) => {}
             }
         }
         let blocked = self.history.blocked().next().is_some();
@@ -44,48 +63,70 @@ impl Progress {
         Ok(())
     }
 
-    fn due(&self, place: usize, undo: &UndoCall) -> Result<bool, CallFailure> {
+    fn due(&self, undone: Undone<'_>, undo: &UndoCall) -> Result<bool, CallFailure> {
         let Some(when) = &undo.when else { return Ok(true) };
-        let step = &self.history.steps[place];
-        let scope = self.scope.of_step(&step.input, &step.output);
-        when.holds(&scope).map_err(|reason| broken("undo.when", reason))
+        when.holds(&self.scope_of_undo(undone)).map_err(|reason| broken("undo.when", reason))
     }
 
-    async fn take_back(
-        &mut self,
-        place: usize,
-        name: &str,
-        undo: &UndoCall,
-        known: &mut bool,
-    ) -> Result<(), Stop> {
-        let step = &self.history.steps[place];
-        let scope = self.scope.of_step(&step.input, &step.output);
-        let input = match undo.input.render(&scope) {
+    fn scope_of_undo(&self, undone: Undone<'_>) -> Scope {
+        let step = &self.history.steps[undone.place];
+        self.seen(undone.job).of_step(&step.input, &step.output)
+    }
+
+    /// Takes back what a flow within this one did, which is a run of its own with its own tries.
+    async fn revert(&mut self, undone: Undone<'_>, name: &str, known: &mut bool) -> Result<(), Stop> {
+        let Undone { place, job, unit } = undone;
+        // It may be missing only where it is not known that it was there.
+        let completed = self.history.steps[place].error.is_none();
+        if self.history.steps[place].state != StepState::Undoing {
+            let call = self.flow.steps[job.step].work.to_string();
+            self.record(Event::UndoStarted(of(unit, UndoStarted { call, input: Value::Null })))?;
+        }
+        self.before_undo(known).await?;
+        self.still_ours().await?;
+        let begun = Instant::now();
+        let mut span = self.engine.spans.undo(&self.flow.steps[job.step].name, self.span.context());
+        let (engine, key) = (Engine(self.engine.clone()), job.key(&self.run_id, &self.flow));
+        let reverted = child::revert(&engine, name, self.context.tenant.as_deref(), &key, completed).await?;
+        let ms = begun.elapsed().as_secs_f64() * 1e3;
+        self.record(match reverted {
+            Ok(()) => Event::UndoSucceeded(of(unit, UndoSucceeded { ms })),
+            Err(failure) => {
+                span.failed(&failure);
+                let failure = FailureRecord::from(&failure);
+                Event::UndoFailed(of(unit, UndoFailed { failure, ms, last: true }))
+            }
+        })
+    }
+
+    /// Has the undo's intent written; the first one of a run is waited for.
+    async fn before_undo(&mut self, known: &mut bool) -> Result<(), Stop> {
+        if std::mem::replace(known, true) { self.flush() } else { self.commit().await }
+    }
+
+    async fn take_back(&mut self, undone: Undone<'_>, undo: &UndoCall, known: &mut bool) -> Result<(), Stop> {
+        let Undone { place, job, unit } = undone;
+        let input = match undo.input.render(&self.scope_of_undo(undone)) {
             Ok(input) => input,
-            Err(reason) => return self.cannot(place, name, undo, broken("undo.input", reason)),
+            Err(reason) => return self.cannot(undone, undo, broken("undo.input", reason)),
         };
-        if step.state != StepState::Undoing {
+        if self.history.steps[place].state != StepState::Undoing {
             let started = UndoStarted { call: undo.call.to_string(), input: input.clone() };
-            self.record(Event::UndoStarted(of(name, started)))?;
+            self.record(Event::UndoStarted(of(unit, started)))?;
         }
-        if *known {
-            self.flush()?;
-        } else {
-            self.commit().await?;
-            *known = true;
-        }
+        self.before_undo(known).await?;
         loop {
             self.still_ours().await?;
             let begun = Instant::now();
-            let result = self.send_undo(name, undo, &input).await;
+            let result = self.send_undo(job, undo, &input).await;
             let ms = begun.elapsed().as_secs_f64() * 1e3;
             let Err(failure) = result else {
-                return self.record(Event::UndoSucceeded(of(name, UndoSucceeded { ms })));
+                return self.record(Event::UndoSucceeded(of(unit, UndoSucceeded { ms })));
             };
             let tries = self.history.steps[place].undo.as_ref().map_or(0, |undo| undo.tries) + 1;
             let last = tries >= TRIES;
             let record = FailureRecord::from(&failure);
-            self.record(Event::UndoFailed(of(name, UndoFailed { failure: record, ms, last })))?;
+            self.record(Event::UndoFailed(of(unit, UndoFailed { failure: record, ms, last })))?;
             self.flush()?;
             if last {
                 return Ok(());
@@ -99,14 +140,14 @@ impl Progress {
         }
     }
 
-    async fn send_undo(&self, name: &str, undo: &UndoCall, input: &Value) -> Result<(), CallFailure> {
-        let mut span = self.engine.spans.undo(name, self.span.context());
+    async fn send_undo(&self, job: Job, undo: &UndoCall, input: &Value) -> Result<(), CallFailure> {
+        let mut span = self.engine.spans.undo(&self.flow.steps[job.step].name, self.span.context());
         // The run's deadline is left out: what was done late must be taken back all the same.
         let context = Context {
             trace: span.context().clone(),
             deadline: None,
             overrides: None,
-            idempotency_key: Some(Arc::from(format!("{}/{name}/undo", self.run_id))),
+            idempotency_key: Some(Arc::from(job.key(&self.run_id, &self.flow) + "/undo")),
             ..self.context.clone()
         };
         let result = self.engine.calls.call(&undo.call.role, &undo.call.operation, input, context).await;
@@ -117,19 +158,14 @@ impl Progress {
     }
 
     /// An undo that cannot even be sent: no later try is better.
-    fn cannot(
-        &mut self,
-        place: usize,
-        name: &str,
-        undo: &UndoCall,
-        failure: CallFailure,
-    ) -> Result<(), Stop> {
+    fn cannot(&mut self, undone: Undone<'_>, undo: &UndoCall, failure: CallFailure) -> Result<(), Stop> {
+        let Undone { place, unit, .. } = undone;
         if self.history.steps[place].state != StepState::Undoing {
             let started = UndoStarted { call: undo.call.to_string(), input: Value::Null };
-            self.record(Event::UndoStarted(of(name, started)))?;
+            self.record(Event::UndoStarted(of(unit, started)))?;
         }
         let failure = FailureRecord::from(&failure);
-        self.record(Event::UndoFailed(of(name, UndoFailed { failure, ms: 0.0, last: true })))
+        self.record(Event::UndoFailed(of(unit, UndoFailed { failure, ms: 0.0, last: true })))
     }
 }
 

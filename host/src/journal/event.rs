@@ -129,7 +129,7 @@ pub struct Started {
     /// What it calls: `users.insert`.
     pub call: String,
     /// Its input; the list, for a step that runs once for each item.
-    pub input: Value,
+    pub input: Arc<Value>,
 }
 
 /// How a step ended well.

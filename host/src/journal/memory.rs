@@ -225,12 +225,12 @@ impl Store for MemoryStore {
 
     fn prune(&self, before: Millis, limit: u32) -> Answer<'_, u64> {
         self.answer(move |tables, _| {
-            let running = |parent: &String| {
+            let is_there = |parent: &String| {
                 let parent = parent.split('/').next().unwrap_or_default();
-                tables.runs.get(parent).is_some_and(|parent| parent.ended.is_none())
+                tables.runs.contains_key(parent)
             };
             let old = |run: &&RunRow| {
-                run.ended.is_some_and(|ended| ended < before) && !run.parent.as_ref().is_some_and(running)
+                run.ended.is_some_and(|ended| ended < before) && !run.parent.as_ref().is_some_and(is_there)
             };
             let old: Vec<Arc<str>> =
                 tables.runs.values().filter(old).take(limit as usize).map(|run| run.id.clone()).collect();

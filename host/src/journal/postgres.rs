@@ -52,7 +52,7 @@ SELECT id, fence FROM held";
 const PRUNE: &str = "
 WITH old AS (
     SELECT r.id FROM chassis_runs AS r WHERE r.ended < $1 AND NOT EXISTS
-        (SELECT 1 FROM chassis_runs AS p WHERE p.id = substr(r.parent, 1, 36) AND p.ended IS NULL)
+        (SELECT 1 FROM chassis_runs AS p WHERE p.id = substr(r.parent, 1, 36))
     ORDER BY r.ended LIMIT $2 FOR UPDATE OF r SKIP LOCKED
 ), entries AS (
     DELETE FROM chassis_entries USING old WHERE run_id = old.id

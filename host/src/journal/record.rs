@@ -9,7 +9,7 @@ use std::sync::Arc;
 pub type Millis = i64;
 
 /// A run's row: what it was started with, who has it, and how it ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunRow {
     /// Its id: a UUID whose order is that of the starts.
     pub id: Arc<str>,
@@ -67,7 +67,7 @@ pub struct RunContext {
 }
 
 /// A version of a flow, kept for the runs that were started with it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowVersion {
     /// Hash of its text.
     pub hash: String,

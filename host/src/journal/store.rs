@@ -82,7 +82,8 @@ pub trait Store: Send + Sync + 'static {
     /// Takes a run from whoever has it by this fence, for nobody: its fence is one more then. False if somebody was before.
     fn seize(&self, run: String, fence: i64) -> Answer<'_, bool>;
 
-    /// Deletes runs that ended before a time, at most so many; answers how many.
+    /// Deletes runs that ended before a time, at most so many; answers how many. A part of a run is kept as long as that is, however
+    /// deep it is in it: as long as something may be taken back, it can be.
     fn prune(&self, before: Millis, limit: u32) -> Answer<'_, u64>;
 
     /// Ends it; what is written is durable before.

@@ -38,6 +38,15 @@ impl Fault {
 /// What a script is asked, and what it answers.
 type Answer = fn(&str, &Value) -> Value;
 
+/// Flows by name.
+pub fn flows(texts: &[(&str, &str)]) -> FlowSet {
+    let mut set = FlowSet::default();
+    for (name, text) in texts {
+        set.insert(Flow::parse(name, &format!("{name}.toml"), text).unwrap());
+    }
+    set
+}
+
 /// How an effect is told from others, given its call's input.
 type Mark = fn(&Value) -> String;
 
@@ -59,6 +68,7 @@ pub struct Called {
     pub input: Value,
     pub key: String,
     pub deadline: bool,
+    pub overrides: Option<chassis::policy::Overrides>,
     pub started: tokio::time::Instant,
     pub ended: Option<tokio::time::Instant>,
 }
@@ -128,6 +138,7 @@ impl Calls for Script {
                     input: input.clone(),
                     key: context.idempotency_key.as_deref().unwrap_or_default().to_owned(),
                     deadline: context.deadline.is_some(),
+                    overrides: context.overrides.as_deref().copied(),
                     started: tokio::time::Instant::now(),
                     ended: None,
                 });
@@ -200,9 +211,7 @@ pub fn shipped() -> FlowSet {
 }
 
 pub fn flow(text: &str) -> FlowSet {
-    let mut set = FlowSet::default();
-    set.insert(Flow::parse("test", "test.toml", text).unwrap());
-    set
+    flows(&[("test", text)])
 }
 
 pub fn engine(flows: FlowSet, script: &Arc<Script>) -> Engine {
