@@ -4,6 +4,7 @@ use super::{Exit, Global};
 use crate::app::StartError;
 use crate::config::{check, show};
 use crate::flow::FlowSet;
+use crate::flow::check::{World, check_all};
 use crate::registry::Plugins;
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -42,6 +43,7 @@ impl ConfigArgs {
                 let plugins = Plugins::inspect(&config.plugins_dir).await?;
                 check::check(&config, &plugins)?;
                 let flows = FlowSet::load(&config.flows_dir).map_err(StartError::from)?;
+                check_all(&World::new(&config, &plugins), &flows)?;
                 let (instances, flows) = (config.instances.len(), flows.iter().count());
                 if global.json {
                     println!(

@@ -7,6 +7,7 @@ mod demo;
 mod draw_run;
 mod exit;
 mod flow;
+mod flow_check;
 mod health;
 mod instances;
 mod plugins;
@@ -69,6 +70,7 @@ Examples:
   chassis instances                                   what can be called
   chassis call sessions set '{\"key\":\"a\",\"value\":1}'   call one operation
   chassis flow run get-user '{\"id\":1}'                run a flow
+  chassis flow check flows/get-user.toml              is a flow right, before it runs?
   chassis runs list --state stuck                     which runs need a hand?
   chassis --profile local health                      are the six real servers well?
   chassis config check --profile local                is the configuration right?

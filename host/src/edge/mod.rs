@@ -194,6 +194,12 @@ impl Edge {
     }
 }
 
+/// Whether a path is below what the edge answers itself.
+pub fn takes(path: &str) -> bool {
+    let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
+    routes().iter().any(|(template, _)| first(template) == first(path))
+}
+
 /// Every route but the one of calls.
 fn routes() -> Vec<(&'static str, MethodRouter<Edge>)> {
     vec![
