@@ -124,8 +124,8 @@ impl Walk<'_> {
                 _ => Type::ANY,
             },
             (operators::EQUALS | operators::NOT_EQUALS, [one, other]) => {
-                let apart = !one.kinds.meets(other.kinds)
-                    && !(one.kinds.meets(Kinds::NUMBER) && other.kinds.meets(Kinds::NUMBER));
+                let numbers = one.kinds.meets(Kinds::NUMBER) && other.kinds.meets(Kinds::NUMBER);
+                let apart = !(numbers || one.kinds.meets(other.kinds));
                 if apart && one.kinds != Kinds::NULL && other.kinds != Kinds::NULL {
                     return Err(format!("{} and {} are never equal", one.kinds, other.kinds));
                 }
