@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod boundary;
+mod flows;
+mod load;
+mod policies;
 mod sink;
 mod stats;
 
@@ -13,8 +16,10 @@ fn main() -> Result<()> {
     let json = arguments.iter().any(|argument| argument == "--json");
     match arguments.first().map(String::as_str) {
         Some("boundary") => boundary::run(json),
+        Some("flows") => flows::run(json),
+        Some("policies") => policies::run(json),
         Some("otlp-sink") => sink::run(),
         Some("load") => boundary::load::child(),
-        _ => bail!("say which benchmark: boundary"),
+        _ => bail!("say which benchmark: boundary, flows, policies"),
     }
 }

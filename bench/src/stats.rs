@@ -32,9 +32,14 @@ impl Pairs {
         median(&ratios)
     }
 
+    /// Medians of both sides.
+    pub fn medians(&self) -> (f64, f64) {
+        (median(&self.ours), median(&self.theirs))
+    }
+
     /// A line for people.
     pub fn line(&self, name: &str) -> String {
-        let (ours, theirs) = (median(&self.ours), median(&self.theirs));
+        let (ours, theirs) = self.medians();
         format!("{name:<34} ours {ours:>9.0}/s   direct {theirs:>9.0}/s   ratio {:.3}", self.ratio())
     }
 }

@@ -49,13 +49,14 @@ impl CallFailure {
         Self::from(CallError::new(code, message))
     }
 
-    /// A refusal: nothing was sent, and `policy` says why. May be tried again.
+    /// A refusal: nothing was sent, and `policy` says why. May be tried again after so long.
     pub fn refused(
         policy: &'static str,
         code: Code,
         message: impl Into<String>,
-        retry_after: Option<Duration>,
+        retry_after: Duration,
     ) -> Self {
+        let retry_after = Some(retry_after);
         let error = CallError { retryable: true, retry_after, ..CallError::new(code, message) };
         Self { error: Box::new(error), refused_by: Some(policy) }
     }

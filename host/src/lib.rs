@@ -12,6 +12,7 @@ pub mod demo;
 pub mod drain;
 pub mod edge;
 pub mod error;
+pub mod faults;
 pub mod flow;
 pub mod journal;
 pub mod policy;

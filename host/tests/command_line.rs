@@ -137,6 +137,22 @@ fn a_wrong_configuration_is_told_with_file_line_and_field_before_anything_runs()
             "t.toml:3: instances.echo.contract: the plugin `echo` does not implement the contract `cache`",
         ),
         ("[edge]\nlisen = \"x\"\n", "t.toml:2: edge.lisen: unknown key; did you mean `listen`?"),
+        (
+            "[telemetry]\n\nlog = \"info,chassis=debgu\"\n",
+            "t.toml:3: telemetry.log: `debgu` is no level of the log; did you mean `debug`?",
+        ),
+        (
+            "[telemetry]\notlp_endpoint = \"localhost:4317\"\n",
+            "t.toml:2: telemetry.otlp_endpoint: not the address of a collector; write http://host:port",
+        ),
+        (
+            "[instances.echo]\nplugin = \"echo\"\n[instances.echo.config]\nprefix = \"a ${static:apy}\"\n[static.api]\nlisten = \"127.0.0.1:0\"\ndir = \".\"\n",
+            "t.toml:4: instances.echo.config.prefix: there is no static server `apy`; did you mean `api`?",
+        ),
+        (
+            "\nflows_dir = \"${static:api}\"\n[static.api]\nlisten = \"127.0.0.1:0\"\ndir = \".\"\n",
+            "t.toml:2: flows_dir: the address of a static server is filled in only in the `config` of an instance",
+        ),
     ] {
         let done = House::new(config).chassis(&["config", "check"]);
         assert_eq!(done.code, 3, "{done:?}");
@@ -144,6 +160,13 @@ fn a_wrong_configuration_is_told_with_file_line_and_field_before_anything_runs()
     }
     let right = House::new(CONFIG).chassis(&["config", "check"]);
     assert_eq!(right.code, 0, "{right:?}");
+    // What the environment says is as good a reason not to start.
+    for (variable, value) in [("CHASSIS_LOG", "chassis=debgu"), ("OTEL_TRACES_SAMPLER", "sometimes")] {
+        let house = House::new(CONFIG);
+        let output = house.command().args(["config", "check"]).env(variable, value).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(3) && told.contains(variable), "{output:?}");
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 use telemetry::made::{Made, call, fail, instance, operations, succeed};
 use telemetry::prometheus::{includes, series, value_of};
 use telemetry::receiver::{Received, attributes};
@@ -106,8 +107,12 @@ async fn refusals_and_cancellations_are_not_the_servers_failures() {
     let (received, telemetry) = start().await;
     let mut made = Vec::new();
     for (manifest, op) in operations() {
-        let refusal =
-            CallFailure::refused("bulkhead", Code::ResourceExhausted, "25 calls are in flight", None);
+        let refusal = CallFailure::refused(
+            "bulkhead",
+            Code::ResourceExhausted,
+            "25 calls are in flight",
+            Duration::from_millis(100),
+        );
         let refused = fail(&telemetry, manifest.clone(), op.clone(), &refusal);
         let cancelled = call(&telemetry, manifest, op, |span, _| drop(span));
         made.push((refused, cancelled));
@@ -162,7 +167,7 @@ async fn a_trace_that_is_not_sampled_leaves_ids_and_metrics_but_no_span() {
         );
         let input = sample::input(&manifest, &op).to_string();
         let parent = context(TraceFlags::default());
-        let span = of.start(&parent, input.as_bytes());
+        let span = of.start(&parent, input.as_bytes(), Instant::now());
         let traceparent = span.traceparent();
         assert!(traceparent.starts_with("00-00000000000000000000000000000007-"), "{traceparent}");
         assert!(traceparent.ends_with("-00"), "{traceparent}");

@@ -1,5 +1,7 @@
 //! Two hosts, two processes, one journal in Postgres: what one leaves, by death or by standing still, the other finishes.
 
+#![allow(clippy::unwrap_used)]
+
 mod journal_support;
 mod process_support;
 

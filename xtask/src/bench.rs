@@ -10,7 +10,7 @@ use crate::place::{self, on_path};
 
 #[derive(Args)]
 pub struct Options {
-    /// What to measure, such as `boundary`
+    /// What to measure: `boundary` or `policies`
     name: String,
     /// Print the numbers as JSON in the last line
     #[arg(long)]
@@ -26,11 +26,17 @@ pub fn run(options: &Options) -> Result<u8> {
     if on_path("wrk").is_none() {
         backends::packages(&["wrk"], &place::backends().join("apt.log"));
     }
-    let outcomes = backends::start(&backends::chosen(&[])?)?;
+    // Nothing is started or built that is not measured.
+    let wanted: Vec<String> = match options.name.as_str() {
+        "policies" => ["postgres", "mongodb", "elasticsearch"].map(String::from).into(),
+        _ => Vec::new(),
+    };
+    let outcomes = backends::start(&backends::chosen(&wanted)?)?;
     if outcomes.iter().any(|outcome| !outcome.runs()) {
         bail!("the benchmarks need the real servers; the one above says what it lacks");
     }
-    let folder = build::build(&build::plugins()?, true)?;
+    let plugins = if wanted.is_empty() { build::plugins()? } else { build::chosen(&wanted)? };
+    let folder = build::build(&plugins, true)?;
     let mut command = cargo(&["run", "--release", "-p", "chassis-bench", "--", &options.name]);
     if options.json {
         command.arg("--json");

@@ -7,6 +7,7 @@ mod build;
 mod cargo;
 mod ci;
 mod demo;
+mod faults;
 mod manifest;
 mod place;
 mod results;
@@ -53,6 +54,8 @@ enum Task {
     Backends(backends::Verb),
     /// Measure, with optimisation, against the real servers
     Bench(bench::Options),
+    /// Break create-user in every way, then read all five stores directly: each user is in all of them or in none
+    Faults(faults::Options),
     /// Check the house rules
     Tidy,
     /// Every check in stages: what continuous integration runs
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Manifest(options) => manifest::run(&options),
         Task::Backends(verb) => backends::run(verb),
         Task::Bench(options) => bench::run(&options),
+        Task::Faults(options) => faults::run(&options),
         Task::Tidy => tidy::run(&place::root()),
         Task::Ci => ci::run(),
     };

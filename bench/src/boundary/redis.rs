@@ -1,6 +1,7 @@
 //! GET on a real Redis: through the boundary alone, and through all of the host.
 
 use super::{Bare, ROUNDS, direct, load_plugin};
+use crate::load::rate;
 use crate::stats::Pairs;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -11,15 +12,9 @@ use chassis::request::{Context, Request};
 use chassis_loader::{Call, Instance};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use serde_json::json;
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tokio::task::JoinSet;
-
-/// How long one side of one round runs.
-const SLICE: Duration = Duration::from_millis(700);
 
 /// Ratios, ours over the driver's.
 #[derive(Clone, Copy)]
@@ -136,30 +131,4 @@ async fn host_call(get: OperationRef, json: Bytes, traced: bool) -> Result<()> {
     let reply = get.call(request).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
     anyhow::ensure!(reply.json().len() > direct::VALUE.len(), "a wrong value");
     Ok(())
-}
-
-/// Calls a second, `width` at a time, for one slice. `call` is told a running number.
-async fn rate<F, C>(width: u64, call: C) -> Result<f64>
-where
-    C: Fn(u64) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Result<()>> + Send,
-{
-    let begun = Instant::now();
-    let mut tasks = JoinSet::new();
-    for task in 0..width {
-        let call = call.clone();
-        tasks.spawn(async move {
-            let mut done = 0_u64;
-            while begun.elapsed() < SLICE {
-                call(task + done).await?;
-                done += 1;
-            }
-            anyhow::Ok(done)
-        });
-    }
-    let mut done = 0;
-    while let Some(task) = tasks.join_next().await {
-        done += task??;
-    }
-    Ok(done as f64 / begun.elapsed().as_secs_f64())
 }

@@ -186,7 +186,8 @@ pub struct Telemetry {
     /// Pointer into the input to a parameterised query text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub query_text: Option<String>,
-    /// Pointer into the configuration to the address of the server: a URL, or `host:port`.
+    /// Pointer into the configuration to the address of the server: a URL, or `host:port`. `/host:/port or /url` tells several
+    /// places: what the first leaves open, the next one says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
     /// Pointers into the configuration for `db.namespace`, joined with `|`. `/a or /b` is the first that is there; of a URL the path

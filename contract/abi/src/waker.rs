@@ -37,8 +37,12 @@ impl<'a> LentWaker<'a> {
         Self { base: ChassisWaker { vtable: &LENT }, waker }
     }
 
-    /// What goes over the boundary; valid as long as `self` stays where it is.
+    /// What goes over the boundary; valid as long as `self` stays where it is. A waker that came over the boundary goes back as
+    /// it came: wrapped once more, it would be made anew at every poll of a connection.
     pub fn as_ptr(&self) -> *const ChassisWaker {
+        if std::ptr::eq(self.waker.vtable(), &FOREIGN) {
+            return self.waker.data().cast();
+        }
         (&raw const *self).cast()
     }
 }
@@ -81,7 +85,10 @@ unsafe extern "C" fn kept_clone(waker: *const ChassisWaker) -> *const ChassisWak
 
 unsafe extern "C" fn kept_wake(waker: *const ChassisWaker) {
     // SAFETY: as in kept_clone; the caller gives its count up.
-    unsafe { Arc::from_raw(waker.cast::<KeptWaker>()) }.waker.wake_by_ref();
+    match Arc::try_unwrap(unsafe { Arc::from_raw(waker.cast::<KeptWaker>()) }) {
+        Ok(last) => last.waker.wake(),
+        Err(shared) => shared.waker.wake_by_ref(),
+    }
 }
 
 unsafe extern "C" fn kept_wake_by_ref(waker: *const ChassisWaker) {
@@ -95,11 +102,21 @@ unsafe extern "C" fn kept_drop(waker: *const ChassisWaker) {
 }
 
 /// Runs `poll` with a Rust waker made of one that came over the boundary. The waker is only borrowed; a clone of it takes a
-/// clone on the other side.
+/// clone on the other side. One that this side has lent, and that comes back, is the Rust waker it was.
 ///
 /// # Safety
 /// `waker` is valid for this call, as the rules of the crate say.
 pub unsafe fn with_waker<T>(waker: *const ChassisWaker, poll: impl FnOnce(&Waker) -> T) -> T {
+    // SAFETY: the caller vouches for the waker.
+    let vtable = unsafe { (*waker).vtable };
+    if std::ptr::eq(vtable, &LENT) {
+        // SAFETY: as in lent_clone.
+        return poll(unsafe { &*waker.cast::<LentWaker<'_>>() }.waker);
+    }
+    if std::ptr::eq(vtable, &KEPT) {
+        // SAFETY: as in kept_clone.
+        return poll(&unsafe { &*waker.cast::<KeptWaker>() }.waker);
+    }
     // SAFETY: FOREIGN's functions hand the pointer to its own table; ManuallyDrop, as it is borrowed.
     let borrowed = ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(waker.cast(), &FOREIGN)) });
     poll(&borrowed)
@@ -130,4 +147,55 @@ unsafe fn foreign_drop(data: *const ()) {
     let waker = data.cast::<ChassisWaker>();
     // SAFETY: as in foreign_wake.
     unsafe { ((*(*waker).vtable).drop)(waker) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Over the boundary and back, with what is between.
+    fn there_and_back(waker: &Waker, run: impl FnOnce(&Waker)) {
+        let lent = LentWaker::new(waker);
+        // SAFETY: `lent` lives for the call.
+        unsafe { as_foreign(lent.as_ptr(), |there| run(there)) }
+    }
+
+    /// As the other side's copy of this module sees a waker: not as its own.
+    unsafe fn as_foreign(waker: *const ChassisWaker, poll: impl FnOnce(&Waker)) {
+        // SAFETY: as in with_waker.
+        let borrowed = ManuallyDrop::new(unsafe { Waker::from_raw(RawWaker::new(waker.cast(), &FOREIGN)) });
+        poll(&borrowed);
+    }
+
+    #[test]
+    fn a_waker_that_comes_back_is_the_one_that_went() {
+        let count = Arc::new(Count(AtomicUsize::new(0)));
+        let waker = Waker::from(count.clone());
+        there_and_back(&waker, |there| {
+            let back = LentWaker::new(there);
+            // SAFETY: `back` lives for the call.
+            unsafe { with_waker(back.as_ptr(), |own| assert!(own.will_wake(&waker))) };
+            let kept = there.clone();
+            let back = LentWaker::new(&kept);
+            // SAFETY: as above.
+            unsafe { with_waker(back.as_ptr(), |own| assert!(own.will_wake(&waker))) };
+            kept.wake_by_ref();
+            let twice = kept.clone();
+            twice.wake();
+            kept.wake();
+        });
+        assert_eq!(count.0.load(Ordering::Relaxed), 3);
+        drop(waker);
+        assert_eq!(Arc::strong_count(&count), 1, "every clone was given back");
+    }
 }

@@ -1,9 +1,13 @@
 //! What an instance gets from its host.
 
-use crate::ffi::HostTable;
+use crate::ffi::{HostTable, said};
+use crate::instance::Poison;
 use crate::io::{HostIo, HostTask};
 use serde_json::{Map, Value};
-use std::future::Future;
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::pin;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
@@ -12,6 +16,7 @@ use tokio::task::JoinHandle;
 pub struct Context {
     host: HostTable,
     runtime: Handle,
+    poison: Poison,
 }
 
 /// How important a log line is.
@@ -31,8 +36,8 @@ pub enum Level {
 }
 
 impl Context {
-    pub(crate) fn new(host: HostTable, runtime: Handle) -> Self {
-        Self { host, runtime }
+    pub(crate) fn new(host: HostTable, runtime: Handle, poison: Poison) -> Self {
+        Self { host, runtime, poison }
     }
 
     /// The instance's name in the host's configuration.
@@ -40,13 +45,25 @@ impl Context {
         self.host.instance()
     }
 
-    /// Runs a task on the instance's own thread. It ends with the instance at the latest.
+    /// Runs a task on the instance's own thread. It ends with the instance at the latest. Its panic poisons the instance, as a
+    /// call's does: what the others wait for may never come.
     pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        self.runtime.spawn(task)
+        let context = self.clone();
+        self.runtime.spawn(async move {
+            let mut task = pin!(task);
+            poll_fn(|polled| match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(polled))) {
+                Ok(polled) => polled,
+                Err(panic) => {
+                    context.poisoned(&*panic);
+                    resume_unwind(panic)
+                }
+            })
+            .await
+        })
     }
 
     /// Connects to `host:port` or `/unix/socket` on the host's own event loop, so that calls cross no thread; `None` when the host
@@ -61,7 +78,12 @@ impl Context {
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        self.host.spawn(self.runtime.clone(), task)
+        self.host.spawn(self.runtime.clone(), self.poison.clone(), task)
+    }
+
+    fn poisoned(&self, panic: &(dyn Any + Send)) {
+        self.poison.set();
+        self.log(Level::Error, "a task of the instance panicked", [("panic", said(panic).into())]);
     }
 
     /// Whether a line of this level would be written; ask before making an expensive one.

@@ -5,22 +5,33 @@ use crate::operations::{Begin, Operations};
 use crate::runtime::Background;
 use crate::{Context, Error, Plugin};
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::Handle;
 
 /// What every call of an instance needs, whatever the plugin.
 pub(crate) struct Shared {
     pub(crate) runtime: Handle,
-    poisoned: AtomicBool,
+    poison: Poison,
+}
+
+/// Set by the first panic, of a call or of a task; every later call tells the host. Clones are one.
+#[derive(Clone, Default)]
+pub(crate) struct Poison(Arc<AtomicBool>);
+
+impl Poison {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
 }
 
 impl Shared {
     pub(crate) fn poison(&self) {
-        self.poisoned.store(true, Ordering::Release);
+        self.poison.set();
     }
 
     pub(crate) fn poisoned(&self) -> bool {
-        self.poisoned.load(Ordering::Acquire)
+        self.poison.0.load(Ordering::Acquire)
     }
 }
 
@@ -37,9 +48,10 @@ impl<P: Plugin> Instance<P> {
         let config = parse::<P::Config>(config, "the configuration is refused")?;
         let background = Background::start(host.instance())?;
         let runtime = background.handle().clone();
-        let context = Context::new(host, runtime.clone());
+        let poison = Poison::default();
+        let context = Context::new(host, runtime.clone(), poison.clone());
         let plugin = runtime.block_on(P::open(config, context))?;
-        let shared = Shared { runtime, poisoned: AtomicBool::new(false) };
+        let shared = Shared { runtime, poison };
         Ok(Self { plugin, begins: Operations::<P>::of().begins, shared, _background: background })
     }
 }

@@ -115,7 +115,7 @@ macro_rules! __method {
 #[macro_export]
 macro_rules! __register {
     ($operations:ident, $spec:ident, $P:ident, $Trait:ident, unary $op:ident($Input:ty) -> $Output:ty) => {
-        $operations.__add($spec.typed::<$Input, $Output>(), |env| {
+        $operations.__add($spec.typed::<$Input, $Output>(), |env, _| {
             let at = env.at();
             $crate::__private::begin_unary(at, async move {
                 <$P as $Trait>::$op(env.plugin(), env.call(), env.input::<$Input>()?).await
@@ -124,7 +124,7 @@ macro_rules! __register {
     };
     ($operations:ident, $spec:ident, $P:ident, $Trait:ident, raw $op:ident($Input:ty) -> $Output:ty) => {
         $spec.raw_output = true;
-        $operations.__add($spec.typed::<$Input, $Output>(), |env| {
+        $operations.__add($spec.typed::<$Input, $Output>(), |env, _| {
             let at = env.at();
             $crate::__private::begin_raw(at, async move {
                 <$P as $Trait>::$op(env.plugin(), env.call(), env.input::<$Input>()?).await
@@ -134,7 +134,7 @@ macro_rules! __register {
     ($operations:ident, $spec:ident, $P:ident, $Trait:ident, bytes $op:ident($Input:ty) -> $Output:ty) => {
         $spec.raw_input = true;
         $spec.raw_output = true;
-        $operations.__add($spec, |env| {
+        $operations.__add($spec, |env, _| {
             let at = env.at();
             $crate::__private::begin_bytes(at, async move {
                 env.no_input()?;
@@ -143,7 +143,7 @@ macro_rules! __register {
         });
     };
     ($operations:ident, $spec:ident, $P:ident, $Trait:ident, stream $op:ident($Input:ty) -> $Item:ty) => {
-        $operations.__add($spec.streaming::<$Input, $Item>(), |env| {
+        $operations.__add($spec.streaming::<$Input, $Item>(), |env, _| {
             let (at, input) = (env.at(), env.input::<$Input>());
             $crate::__private::begin_stream(at, input, move |input, items| async move {
                 <$P as $Trait>::$op(env.plugin(), env.call(), input, items).await
@@ -152,8 +152,8 @@ macro_rules! __register {
     };
     ($operations:ident, $spec:ident, $P:ident, $Trait:ident, upload $op:ident($Input:ty) -> $Output:ty) => {
         $spec.upload = true;
-        $operations.__add($spec.typed::<$Input, $Output>(), |mut env| {
-            let (at, upload) = (env.at(), env.take_upload());
+        $operations.__add($spec.typed::<$Input, $Output>(), |env, upload| {
+            let at = env.at();
             $crate::__private::begin_unary(at, async move {
                 <$P as $Trait>::$op(env.plugin(), env.call(), env.input::<$Input>()?, upload).await
             })

@@ -1,9 +1,9 @@
 //! The operations of a plugin, as it declares them.
 
-use crate::Plugin;
 use crate::contracts::{cache, documents, http, queue, relational, search};
 use crate::ffi::Env;
 use crate::manifest::Spec;
+use crate::{Plugin, Upload};
 use chassis_abi::ChassisFuture;
 
 /// The input of an operation that takes none.
@@ -11,8 +11,8 @@ use chassis_abi::ChassisFuture;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Nothing {}
 
-/// Begins one call.
-pub(crate) type Begin<P> = Box<dyn Fn(Env<P>) -> ChassisFuture + Send + Sync>;
+/// Begins one call. An operation that takes no upload drops it.
+pub(crate) type Begin<P> = Box<dyn Fn(Env<P>, Upload) -> ChassisFuture + Send + Sync>;
 
 /// Collects the operations of a plugin; `health` is there already.
 pub struct Operations<P: Plugin> {
@@ -24,7 +24,7 @@ impl<P: Plugin> Operations<P> {
     /// All operations of the plugin, in the manifest's order.
     pub(crate) fn of() -> Self {
         let mut operations = Self { specs: Vec::new(), begins: Vec::new() };
-        operations.__add(Spec::health(), |env| {
+        operations.__add(Spec::health(), |env, _| {
             let at = env.at();
             crate::ffi::begin_unary(at, async move {
                 env.input::<Nothing>()?;
@@ -90,7 +90,11 @@ impl<P: Plugin> Operations<P> {
     }
 
     #[doc(hidden)]
-    pub fn __add(&mut self, spec: Spec, begin: impl Fn(Env<P>) -> ChassisFuture + Send + Sync + 'static) {
+    pub fn __add(
+        &mut self,
+        spec: Spec,
+        begin: impl Fn(Env<P>, Upload) -> ChassisFuture + Send + Sync + 'static,
+    ) {
         self.specs.push(spec);
         self.begins.push(Box::new(begin));
     }

@@ -28,8 +28,14 @@ impl Upload {
     /// # Safety
     /// It is taken once.
     pub(crate) unsafe fn take(stream: *const ChassisStream) -> Self {
-        // SAFETY: the caller's promise; the host does not touch it again.
-        Self { stream: unsafe { stream.read() }, granted: 0 }
+        // SAFETY: the caller's promise; the host does not touch it again. Most calls have none: then only that is read.
+        unsafe {
+            if (*stream).data.is_null() {
+                Self::default()
+            } else {
+                Self { stream: stream.read(), granted: 0 }
+            }
+        }
     }
 
     /// The next item, `None` at the end.

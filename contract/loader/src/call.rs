@@ -77,6 +77,11 @@ impl Reply {
         (into_bytes(json), into_bytes(raw))
     }
 
+    /// A reply that the host makes of another: an item of a batch's.
+    pub fn of_json(json: impl Into<Bytes>) -> Self {
+        Self::new(RawOutcome::of_json(json.into()))
+    }
+
     #[inline]
     pub(crate) fn new(outcome: RawOutcome) -> Self {
         Self { outcome, stream: None }

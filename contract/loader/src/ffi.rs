@@ -252,6 +252,11 @@ pub(crate) enum Defect {
 pub(crate) struct RawOutcome(ChassisOutcome);
 
 impl RawOutcome {
+    /// A success that no plugin wrote.
+    pub(crate) fn of_json(json: Bytes) -> Self {
+        Self(ChassisOutcome { json: owned_bytes(json), ..ChassisOutcome::EMPTY })
+    }
+
     pub(crate) fn code(&self) -> u32 {
         self.0.code
     }

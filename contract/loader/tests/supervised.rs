@@ -5,7 +5,7 @@
 mod support;
 
 use chassis_loader::{Code, Supervised};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::{Host, call, echo};
@@ -62,6 +62,28 @@ async fn calls_under_way_go_on_in_the_spoilt_instance() {
     // Whatever the old instance does with it: it still ends by being dropped, and the new one works.
     drop(sleep);
     assert!(supervised.call(call(supervised.plugin(), "health", json!({}))).await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_panics_spoils_the_instance_as_a_call_does() {
+    let dir = TempDir::new().unwrap();
+    let Some(plugin) = echo(&dir) else { return };
+    let host = Host::new();
+    let supervised = Supervised::new(plugin, "task", json!({}), Arc::clone(&host) as _).unwrap();
+    supervised.call(call(supervised.plugin(), "panic_in_task", json!({}))).await.unwrap();
+    // The next call that meets the spoilt instance tells the host, which makes another.
+    let begun = Instant::now();
+    while supervised.recreations() == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is not made again");
+        let _ = supervised.call(call(supervised.plugin(), "health", json!({}))).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    back(&supervised).await;
+    assert!(supervised.call(call(supervised.plugin(), "health", json!({}))).await.is_ok());
+    assert!(host.said("a task of the instance panicked"));
+    let told =
+        |fields: &Option<Value>| fields.as_ref().is_some_and(|at| at["panic"] == "asked to, in a task");
+    assert!(host.lines.lock().unwrap().iter().any(|(_, _, fields)| told(fields)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,7 +1,7 @@
 //! What holds for any plugin.
 
 use crate::schema::misfits;
-use crate::{Bench, Case, Failure, Outcome, cases, expect_code, outage};
+use crate::{Bench, Case, Failure, Outcome, cases, expect_code, lies, outage};
 use chassis_loader::manifest::Operation;
 use chassis_loader::{Call, Code};
 use futures_util::future::join_all;
@@ -21,6 +21,7 @@ pub(crate) const CASES: &[Case] = cases! {
     "calls that are dropped leave nothing behind" => outage::dropped_calls_leave_nothing,
     "a server that is gone makes it unavailable, one that is back makes it work" => outage::down_and_up,
     "a server that is down at the start is not fatal" => outage::down_at_start,
+    "a server that lies makes it unavailable, and holds up neither health nor the end" => lies::are_seen_through,
     "a password is never seen" => password_is_never_seen,
 };
 

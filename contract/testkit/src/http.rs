@@ -17,6 +17,8 @@ pub const CASES: &[Case] = cases! {
     "JSON, text and nothing are told apart" => kinds,
     "a redirect is an answer, and not followed" => redirect,
     "4xx and 5xx are mapped to codes, with the status" => statuses,
+    "a body that is not the JSON it says it is, is an error" => broken_json,
+    "a bearer token is sent with every request, and never told" => bearer,
     "Retry-After is handed up, in seconds and as a date" => retry_after,
     "a longer body than the limit is resource_exhausted" => body_limit,
     "an answer that never comes is maybe_applied, unless it was a read" => lost_answer,
@@ -142,6 +144,11 @@ async fn statuses(bench: &Bench) -> Outcome {
         ("502", Code::Unavailable, true, true),
         ("503", Code::Unavailable, true, false),
         ("504", Code::DeadlineExceeded, false, true),
+        // Of those that nobody knows the class counts; those that HTTP does not have are failures of the server.
+        ("499", Code::InvalidArgument, false, false),
+        ("599", Code::Internal, false, true),
+        ("600", Code::Internal, false, true),
+        ("999", Code::Internal, false, true),
     ] {
         let path = format!("/status/{status}");
         let wrong = |what: Failure| Failure::Wrong(format!("{status}: {what}"));
@@ -152,6 +159,44 @@ async fn statuses(bench: &Bench) -> Outcome {
         expect_eq("GET: maybe_applied", &error.maybe_applied, &false).map_err(wrong)?;
     }
     Ok(())
+}
+
+async fn broken_json(bench: &Bench) -> Outcome {
+    let (_api, instance) = talk(bench).await?;
+    let error = expect_code(get(&instance, "/broken/json").await, Code::Internal)?;
+    let told = error.message.contains("application/json") && error.message.contains("line 1 column");
+    expect_eq("what it said and where it broke is told", &told, &true)?;
+    expect_eq("the body is told", &error.causes.iter().any(|cause| cause.contains("{\"cut")), &true)?;
+    expect_eq("GET", &(error.status.as_deref(), error.maybe_applied), &(Some("200"), false))?;
+    let error = expect_code(post(&instance, "/broken/json").await, Code::Internal)?;
+    expect_eq("POST", &(error.retryable, error.maybe_applied), &(false, true))?;
+    let error = expect_code(get(&instance, "/broken/deep").await, Code::Internal)?;
+    expect_eq("depth", &error.message.contains("recursion limit"), &true)?;
+    // Without the announcement it is a text like any other.
+    let text = get(&instance, "/broken/text").await?;
+    expect_eq("text", &text["body"], &json!("{\"cut"))
+}
+
+async fn bearer(bench: &Bench) -> Outcome {
+    let api = Api::start().await?;
+    let mut config = bench.config();
+    config["base_url"] = json!(api.url());
+    config["bearer"] = json!("canary-b3a");
+    let instance = bench.another(config).await?;
+    for said in [get(&instance, "/echo").await?, post(&instance, "/echo").await?] {
+        let sent = &said["body"]["headers"]["authorization"];
+        expect_eq("authorization", sent, &json!("Bearer canary-b3a"))?;
+    }
+    for path in ["/status/401", "/status/500", "/break"] {
+        let told = format!("{:?}", get(&instance, path).await);
+        if !told.starts_with("Err") || told.contains("canary-b3a") {
+            return Err(format!("the token is told, or no error: {told}").into());
+        }
+    }
+    let mut config = bench.config();
+    config["bearer"] = json!("no\nheader");
+    let error = expect_code(bench.another(config).await.map(drop), Code::InvalidArgument)?;
+    expect_eq("the field", &error.field.as_deref(), &Some("bearer"))
 }
 
 async fn retry_after(bench: &Bench) -> Outcome {

@@ -1,6 +1,7 @@
 //! The server that a plugin talks to while it is tested.
 
 use crate::Proxy;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use url::Url;
@@ -44,6 +45,22 @@ impl Server {
             return Err(format!("{variable} cannot be pointed at a proxy"));
         }
         Ok(Self { url: Some(url), proxy: Some(proxy), dir, source })
+    }
+
+    /// The same server, as a client sees it that is led to another address.
+    pub(crate) fn moved(&self, address: SocketAddr) -> Result<Option<Self>, String> {
+        let Some(mut url) = self.url.clone() else { return Ok(None) };
+        if url.set_ip_host(address.ip()).is_err() && url.set_host(Some(&address.ip().to_string())).is_err() {
+            return Err("the URL cannot be pointed elsewhere".to_owned());
+        }
+        url.set_port(Some(address.port())).map_err(|()| "the URL takes no port".to_owned())?;
+        let dir = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+        Ok(Some(Self { url: Some(url), proxy: None, dir, source: self.source }))
+    }
+
+    /// The protocol that the server speaks.
+    pub(crate) fn scheme(&self) -> Option<&str> {
+        self.url.as_ref().map(Url::scheme)
     }
 
     /// The server's URL, by way of the proxy. Empty for a plugin that needs no server.

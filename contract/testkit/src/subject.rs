@@ -58,7 +58,7 @@ async fn run_all(subject: Arc<Subject>) {
         Ok(plugin) => plugin,
         Err(why) => panic!("{why}"),
     };
-    if let Err(error) = Bench::open(&subject, &plugin, &server, (subject.config)(&server)).await {
+    if let Err(error) = warm_up(&subject, &plugin, &server).await {
         panic!("{}: its configuration is refused: {error}", subject.package);
     }
     let mut failed = Vec::new();
@@ -81,6 +81,23 @@ async fn run_all(subject: Arc<Subject>) {
     // What is left of the copies is of no use to anybody.
     let _ = std::fs::remove_dir_all(&generations);
     assert!(failed.is_empty(), "{} does not conform:\n- {}", subject.package, failed.join("\n- "));
+}
+
+/// Makes an instance and uses it once: what a library keeps for the whole process is there before anything is counted, and nothing
+/// of the instance any more.
+async fn warm_up(
+    subject: &Arc<Subject>,
+    plugin: &Arc<Plugin>,
+    server: &Arc<Server>,
+) -> Result<(), chassis_loader::CallError> {
+    let first = Bench::open(subject, plugin, server, (subject.config)(server)).await?;
+    let destroyed = first.instance().destroyed();
+    // Whether it is well is for a case to say.
+    let _ = first.call("health", Value::Object(serde_json::Map::new())).await;
+    let _ = first.instance().close().await;
+    drop(first);
+    let _ = tokio::time::timeout(Duration::from_secs(10), destroyed.wait()).await;
+    Ok(())
 }
 
 fn load(subject: &Subject, generations: &std::path::Path) -> Result<Arc<Plugin>, String> {

@@ -30,6 +30,8 @@ chassis_guest::contract! {
         unary context(Nothing) -> Seen { effect: Read, idempotent: true }
         /// Tells how many sleeps were dropped before their end.
         unary cancelled(Nothing) -> Number { effect: Read, idempotent: true }
+        /// Has a task panic that nobody waits for.
+        unary panic_in_task(Nothing) -> Nothing { effect: Read }
     }
 }
 
@@ -183,6 +185,11 @@ impl Own for Echo {
 
     async fn cancelled(&self, _: Call<'_>, _: Nothing) -> Result<Number, Error> {
         Ok(Number { n: self.cancelled.load(Ordering::Relaxed) })
+    }
+
+    async fn panic_in_task(&self, _: Call<'_>, _: Nothing) -> Result<Nothing, Error> {
+        self.context.spawn(async { panic!("asked to, in a task") });
+        Ok(Nothing {})
     }
 }
 

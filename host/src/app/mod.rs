@@ -71,6 +71,9 @@ impl App {
         report_in_flight(&telemetry, &registry);
         let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
         tracing::info!(flows = flows.iter().count(), "flows ready");
+        if registry.faults().enabled() {
+            journal.observe(registry.faults().clone());
+        }
         let calls: Arc<dyn Calls> = registry.clone();
         let engine = Engine::with_journal(flows, calls, spans, journal);
         let unfinished = engine.recover().await.map_err(OpenError::from)?;
@@ -107,13 +110,18 @@ impl App {
     }
 }
 
-/// Sets `chassis_bulkhead_in_flight` whenever the metrics are read: counting each call up and down would cost every call.
+/// Sets `chassis_bulkhead_in_flight` and `chassis_breaker_state` whenever the metrics are read: counting each call up and down would cost every call.
 fn report_in_flight(telemetry: &Telemetry, registry: &Arc<Registry>) {
     let registry = Arc::downgrade(registry);
     telemetry.at_scrape(move |metrics| {
         let Some(registry) = registry.upgrade() else { return false };
+        let now = tokio::time::Instant::now();
         for instance in registry.instances() {
             metrics.bulkhead_in_flight(instance.name()).set(instance.bulkhead().in_flight() as f64);
+            for breaker in instance.breakers() {
+                let state = breaker.shown(now).state;
+                metrics.breaker_state(breaker.name()).set(f64::from(state as u8));
+            }
         }
         true
     });

@@ -6,6 +6,7 @@ use crate::config::{check, show};
 use crate::flow::FlowSet;
 use crate::flow::check::{World, check_all};
 use crate::registry::Plugins;
+use crate::telemetry::Telemetry;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ impl ConfigArgs {
             ConfigCommand::Check => {
                 let plugins = Plugins::inspect(&config.plugins_dir).await?;
                 check::check(&config, &plugins)?;
+                Telemetry::check(&config.telemetry).map_err(StartError::from)?;
                 let flows = FlowSet::load(&config.flows_dir).map_err(StartError::from)?;
                 check_all(&World::new(&config, &plugins), &flows)?;
                 let (instances, flows) = (config.instances.len(), flows.iter().count());

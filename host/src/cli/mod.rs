@@ -2,10 +2,12 @@
 //! again. What runs flows asks the host that has the journal, where one has.
 
 mod call;
+mod client;
 mod config;
 mod demo;
 mod draw_run;
 mod exit;
+mod fault;
 mod flow;
 mod flow_check;
 mod health;
@@ -57,6 +59,7 @@ enum Command {
     Call(call::CallArgs),
     Flow(flow::Flow),
     Runs(runs::RunsArgs),
+    Fault(fault::Fault),
     Health(health::Health),
     Plugins(plugins::PluginsArgs),
     Instances(instances::InstancesArgs),
@@ -110,6 +113,7 @@ async fn dispatch(command: Command, global: &Global) -> Result<ExitCode, Exit> {
         Command::Call(call) => call.run(global).await,
         Command::Flow(flow) => flow.run(global).await,
         Command::Runs(runs) => runs.run(global).await,
+        Command::Fault(fault) => fault.run(global).await,
         Command::Health(health) => health.run(global).await,
         Command::Plugins(plugins) => plugins.run(global).await,
         Command::Instances(instances) => instances.run(global).await,

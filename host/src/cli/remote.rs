@@ -35,10 +35,7 @@ impl Remote {
     /// Sends a request, and waits for its answer however long that takes.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Exit> {
         let failed = |error: &dyn Display| {
-            Exit::unavailable(format!(
-                "the host on {} has the journal and does not answer: {error}",
-                self.address
-            ))
+            Exit::unavailable(format!("the host on {} does not answer: {error}", self.address))
         };
         let stream = TcpStream::connect(&self.address).await.map_err(|error| failed(&error))?;
         let (mut sender, connection) =

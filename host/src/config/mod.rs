@@ -6,18 +6,22 @@ pub mod check;
 mod de;
 mod interpolate;
 mod merge;
+pub mod policy;
 pub mod problem;
 pub mod raw;
 mod schema;
 pub mod secrets;
+mod sense;
 pub mod show;
 pub mod tree;
 pub mod units;
 
+pub use policy::PolicySettings;
 pub use problem::{Problem, Problems};
-pub use raw::{HealthSettings, PolicySettings, ShutdownSettings, StaticSettings};
+pub use raw::{HealthSettings, ShutdownSettings, StaticSettings};
 pub use secrets::Secrets;
 
+use crate::faults::{FaultInjection, FaultSpec};
 use interpolate::Outside;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -60,6 +64,10 @@ pub struct Config {
     pub health: HealthSettings,
     /// How the host ends.
     pub shutdown: ShutdownSettings,
+    /// Whether faults may be injected.
+    pub fault_injection: FaultInjection,
+    /// Faults from the start on.
+    pub faults: Vec<FaultSpec>,
     /// Uses of plugins, by name.
     pub instances: BTreeMap<String, InstanceConfig>,
     /// Which instance plays which role. Each instance also plays the role of its own name.
@@ -146,8 +154,13 @@ impl Config {
             }
         }
         check_listen(&raw.edge.listen, &tree, &mut problems);
+        sense::check_telemetry(&raw.telemetry, &tree, &mut problems);
+        sense::check_statics(&tree, &raw.statics, &mut problems);
         check_journal(&raw.journal, &tree, &mut problems);
         check_names(raw.instances.keys(), &tree, &mut problems);
+        for (name, instance) in &raw.instances {
+            check_policy(name, &instance.policy, &tree, &mut problems);
+        }
         problems.into_result()?;
         let mut secrets = Secrets::default();
         secrets.add_tree(&tree);
@@ -173,6 +186,8 @@ impl Config {
             journal: journal(raw.journal, outside),
             health: raw.health,
             shutdown: raw.shutdown,
+            fault_injection: raw.fault_injection,
+            faults: raw.faults,
             instances: instances.collect(),
             roles: raw.roles,
             statics: raw.statics,
@@ -245,6 +260,14 @@ fn check_listen(listen: &str, tree: &Node, problems: &mut Problems) {
         problems
             .0
             .push(problem.at(&at).field("edge.listen").advice("write host:port, such as 127.0.0.1:7700"));
+    }
+}
+
+fn check_policy(name: &str, policy: &PolicySettings, tree: &Node, problems: &mut Problems) {
+    for (field, message) in policy.problems() {
+        let path = ["instances", name, "policy"].into_iter().chain(field.split('.'));
+        let at = tree.at(path).map_or(Origin::Default, |node| node.origin.clone());
+        problems.0.push(Problem::new(message).at(&at).field(format!("instances.{name}.policy.{field}")));
     }
 }
 

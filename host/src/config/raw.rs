@@ -1,6 +1,8 @@
 //! The settings as they stand in a file: every key that is known, none checked against another.
 
+use super::policy::PolicySettings;
 use super::units::Span;
+use crate::faults::{FaultInjection, FaultSpec};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +28,10 @@ pub struct Raw {
     pub health: HealthSettings,
     /// How the host ends.
     pub shutdown: ShutdownSettings,
+    /// Whether faults may be injected.
+    pub fault_injection: FaultInjection,
+    /// Faults from the start on.
+    pub faults: Vec<FaultSpec>,
     /// Uses of plugins.
     pub instances: BTreeMap<String, RawInstance>,
     /// Which instance plays which role.
@@ -49,32 +55,6 @@ pub struct RawInstance {
     /// Protection.
     #[serde(default)]
     pub policy: PolicySettings,
-}
-
-/// Protection of an instance, with exceptions for single operations.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PolicySettings {
-    /// Calls in flight at the same time, over all operations.
-    pub bulkhead: Option<usize>,
-    /// The longest that a call may take, with everything.
-    pub deadline: Option<Span>,
-    /// The longest that one try may take.
-    pub attempt_timeout: Option<Span>,
-    /// Exceptions, by the operation's name.
-    pub operations: BTreeMap<String, OperationPolicySettings>,
-}
-
-/// Protection of one operation, where it differs.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OperationPolicySettings {
-    /// A number of its own of calls in flight, beside the instance's.
-    pub bulkhead: Option<usize>,
-    /// The longest that a call may take, with everything.
-    pub deadline: Option<Span>,
-    /// The longest that one try may take.
-    pub attempt_timeout: Option<Span>,
 }
 
 /// The look at every instance in the background.

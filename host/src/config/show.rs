@@ -33,7 +33,7 @@ pub fn shown(config: &Config, plugins: &Plugins) -> Value {
         }
         shown["instances"][name] = masked.json();
     }
-    for section in ["roles", "static"] {
+    for section in ["roles", "static", "fault_injection", "faults"] {
         if let Some(node) = config.tree.at([section]) {
             shown[section] = node.json();
         }

@@ -66,7 +66,7 @@ fn an_unknown_key_is_told_with_its_line_and_the_nearest_right_one() {
 fn a_wrong_type_is_told_without_repeating_a_text() {
     assert_eq!(
         message("[instances.users]\nplugin = \"x\"\npolicy = { bulkhead = \"canary\" }"),
-        "config/t.toml:3: instances.users.policy.bulkhead: expected usize, found another text"
+        "config/t.toml:3: instances.users.policy.bulkhead: expected a number from 1, or \"off\", found another text"
     );
     assert!(message("[health]\ninterval = true").contains("expected a time such as"));
     assert!(message("instances = 3").starts_with("config/t.toml:1: instances: expected a map"));
@@ -111,7 +111,7 @@ fn every_missing_variable_is_named_with_its_field() {
 fn a_variable_may_be_a_number_where_one_is_wanted_and_is_named_when_wrong() {
     let text = "[instances.a]\nplugin = \"x\"";
     let good = with_variables(text, &[("CHASSIS__INSTANCES__A__POLICY__BULKHEAD", "7")]).unwrap();
-    assert_eq!(good.instances["a"].policy.bulkhead, Some(7));
+    assert_eq!(good.instances["a"].policy.bulkhead, Some(policy::Switch::On(policy::Count(7))));
     let bad = with_variables(text, &[("CHASSIS__INSTANCES__A__POLICY__BULKHEAD", "many")]).unwrap_err();
     let bad = bad.to_string();
     assert!(bad.starts_with("environment variable CHASSIS__INSTANCES__A__POLICY__BULKHEAD: "), "{bad}");

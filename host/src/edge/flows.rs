@@ -1,12 +1,13 @@
 //! `POST /v1/flows/{flow}` and `GET /v1/flows`.
 
 use super::body::{self, Kind};
+use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, context};
 use crate::flow::model::Work;
 use crate::flow::{RunOutcome, RunState, Start, Started};
 use axum::Json;
-use axum::extract::{Extension, Path, Request, State};
+use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use opentelemetry::trace::SpanContext;
@@ -23,7 +24,7 @@ static PREFER: HeaderName = HeaderName::from_static("prefer");
 /// Runs a flow to its end. A client that is gone does not stop it.
 pub async fn run(
     State(edge): State<Edge>,
-    Path(flow): Path<String>,
+    Name(flow): Name,
     Extension(trace): Extension<SpanContext>,
     request: Request,
 ) -> Result<Response, Problem> {

@@ -1,6 +1,7 @@
 //! What the edge needs of the host behind it. The registry is one; tests have their own.
 
 use crate::error::CallFailure;
+use crate::faults::Faults;
 use crate::request::{Reply, Request};
 use chassis_abi::manifest::{Manifest, Operation};
 use futures_util::future::BoxFuture;
@@ -29,6 +30,11 @@ pub trait Host: Send + Sync + 'static {
 
     /// Plugins, loaded and refused, as they are shown.
     fn plugins(&self) -> Value;
+
+    /// The faults that calls are to meet, of a host that knows any.
+    fn faults(&self) -> Option<Arc<Faults>> {
+        None
+    }
 
     /// How every instance is: an object each, with its `name` and `state` (`ok` if it is well).
     fn health(&self) -> Vec<Value>;

@@ -1,9 +1,10 @@
 //! What the host says of itself: plugins, instances, traces, metrics, its own description.
 
+use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, docs};
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chassis_abi::Code;
@@ -21,6 +22,9 @@ pub async fn plugins(State(edge): State<Edge>) -> Json<Value> {
 
 /// `GET /v1/instances`.
 pub async fn instances(State(edge): State<Edge>) -> Json<Value> {
+    let health = edge.host().health();
+    let breakers =
+        |name: &str| health.iter().find(|shown| shown["name"] == name).map(|shown| &shown["breakers"]);
     let instances: Vec<_> = edge
         .host()
         .instances()
@@ -39,6 +43,7 @@ pub async fn instances(State(edge): State<Edge>) -> Json<Value> {
                 "plugin": instance.manifest.name,
                 "version": instance.manifest.version,
                 "contract": instance.contract,
+                "breakers": breakers(&instance.name),
                 "operations": operations.collect::<Vec<_>>(),
             })
         })
@@ -52,7 +57,7 @@ pub async fn traces(State(edge): State<Edge>) -> Response {
 }
 
 /// `GET /v1/traces/{id}`.
-pub async fn trace(State(edge): State<Edge>, Path(id): Path<String>) -> Result<Response, Problem> {
+pub async fn trace(State(edge): State<Edge>, Name(id): Name) -> Result<Response, Problem> {
     match edge.telemetry().trace(&id) {
         Some(trace) => Ok(Json(trace).into_response()),
         None => Err(Problem::new(

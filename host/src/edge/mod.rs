@@ -7,10 +7,12 @@ mod body;
 mod call;
 mod context;
 pub mod docs;
+mod faults;
 mod flows;
 mod health;
 mod host;
 mod inspect;
+mod name;
 mod observe;
 pub mod openapi;
 mod problem;
@@ -31,10 +33,12 @@ pub use settings::Settings;
 use crate::flow::Engine;
 use crate::telemetry::{Route, Telemetry};
 use axum::Router;
+use axum::body::Body;
 use axum::http::{HeaderValue, header};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use chassis_abi::Code;
 use openapi::{FlowDescription, InstanceDescription};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::future::Future;
 use std::io;
@@ -200,6 +204,13 @@ pub fn takes(path: &str) -> bool {
     routes().iter().any(|(template, _)| first(template) == first(path))
 }
 
+/// A body of JSON, as what it is meant to be; whatever does not fit is told with its field.
+async fn read_json<T: DeserializeOwned>(edge: &Edge, body: Body) -> Result<T, Problem> {
+    let settings = edge.settings();
+    let bytes = body::read(body, settings.body_limit.bytes(), settings.body_timeout.0).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::invalid("body", error.to_string()))
+}
+
 /// Every route but the one of calls.
 fn routes() -> Vec<(&'static str, MethodRouter<Edge>)> {
     vec![
@@ -211,6 +222,8 @@ fn routes() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/v1/runs/{id}/resume", post(runs::resume)),
         ("/v1/runs/{id}/skip", post(runs::skip)),
         ("/v1/runs/{id}/cancel", post(runs::cancel)),
+        ("/v1/faults", get(faults::list).post(faults::set).delete(faults::clear_all)),
+        ("/v1/faults/{name}", delete(faults::clear)),
         ("/v1/plugins", get(inspect::plugins)),
         ("/v1/instances", get(inspect::instances)),
         ("/v1/traces", get(inspect::traces)),

@@ -218,7 +218,7 @@ mod tests {
             "bulkhead",
             Code::ResourceExhausted,
             "25 calls are in flight",
-            Some(Duration::from_millis(1200)),
+            Duration::from_millis(1200),
         );
         failure.error.causes = vec!["pool is full".to_owned()];
         failure.error.field = Some("items[0].key".to_owned());

@@ -2,10 +2,12 @@
 
 use super::host::{Host, InstanceInfo, Shape};
 use crate::error::CallFailure;
+use crate::faults::Faults;
 use crate::registry::{Instance, Registry};
 use crate::request::{Reply, Request};
 use futures_util::future::BoxFuture;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 impl Host for Registry {
     fn shape(&self, instance: &str, operation: &str) -> Result<Shape, CallFailure> {
@@ -52,6 +54,10 @@ impl Host for Registry {
         json!({ "plugins": available.collect::<Vec<_>>(), "refused": plugins.refused })
     }
 
+    fn faults(&self) -> Option<Arc<Faults>> {
+        Some(Registry::faults(self).clone())
+    }
+
     fn health(&self) -> Vec<Value> {
         self.instances().map(|instance| health(instance)).collect()
     }
@@ -78,6 +84,11 @@ fn health(instance: &Instance) -> Value {
         shown.extend(status);
         shown.insert("in_flight".to_owned(), json!(instance.bulkhead().in_flight()));
         shown.insert("recreations".to_owned(), json!(instance.recreations()));
+        // By name: the instance's own, and those of operations that have one.
+        let now = tokio::time::Instant::now();
+        let breakers =
+            instance.breakers().map(|breaker| (breaker.name().to_owned(), json!(breaker.shown(now))));
+        shown.insert("breakers".to_owned(), breakers.collect::<serde_json::Map<_, _>>().into());
     }
     shown
 }

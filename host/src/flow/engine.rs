@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -185,16 +186,16 @@ impl Engine {
         let found = found.map_err(|error| unwritten(error.into(), false))?;
         let Some(first) = found else {
             let message = format!("the run with the key `{key}` was just forgotten: try again");
-            return Err(CallFailure::refused(IDEMPOTENCY, Code::Aborted, message, None));
+            return Err(CallFailure::refused(IDEMPOTENCY, Code::Aborted, message, Duration::ZERO));
         };
         if first.body != body {
             let message = format!(
                 "the key `{key}` was used for flow `{}` with another input (run {}): take another key",
                 flow.name, first.id
             );
-            let mut failure = CallFailure::refused(IDEMPOTENCY, Code::InvalidArgument, message, None);
-            failure.error.retryable = false;
+            let mut failure = CallFailure::new(Code::InvalidArgument, message);
             failure.error.field = Some("idempotency-key".to_owned());
+            failure.refused_by = Some(IDEMPOTENCY);
             return Err(failure);
         }
         let settled = self.0.settled(&first.id);

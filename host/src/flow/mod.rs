@@ -22,6 +22,7 @@ mod runs;
 pub mod schema;
 pub mod scope;
 pub mod set;
+pub mod stale;
 mod started;
 pub mod state;
 pub mod template;

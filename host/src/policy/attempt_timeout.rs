@@ -1,12 +1,14 @@
 //! The longest that one try may take. It and the total deadline share one timer: the earlier of both.
 
 use super::may_apply;
+use crate::config::policy::Switch;
+use crate::config::units::Span;
 use crate::error::{CallError, CallFailure};
+use crate::request::Context;
 use chassis_abi::Code;
 use chassis_abi::manifest::Operation;
-use std::future::Future;
 use std::time::Duration;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 /// The longest that one try may take. Of an operation that answers with a stream, only the time to its answer counts.
 #[derive(Clone, Copy, Debug)]
@@ -16,47 +18,69 @@ pub struct AttemptTimeout {
     may_apply: bool,
 }
 
+/// The limit of one try that begins now.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// When it is over.
+    pub at: Instant,
+    /// What the plugin is told of it.
+    pub told: Option<Instant>,
+    /// Whether it is the try's own, and not the deadline of the whole call.
+    own: Option<Duration>,
+    may_apply: bool,
+}
+
 impl AttemptTimeout {
     /// The configured timeout, or what is usual for the operation's contract.
-    pub fn new(configured: Option<Duration>, operation: &Operation) -> Self {
-        Self {
-            timeout: configured.or((!operation.upload).then(|| usual(operation.contract.as_deref()))),
-            streams: operation.item.is_some(),
-            may_apply: may_apply(operation),
-        }
+    pub fn new(configured: Option<Switch<Span>>, operation: &Operation) -> Self {
+        let timeout = match configured {
+            Some(Switch::On(limit)) => Some(limit.0),
+            Some(Switch::Off) => None,
+            None => (!operation.upload).then(|| usual(operation.contract.as_deref())),
+        };
+        Self { timeout, streams: operation.item.is_some(), may_apply: may_apply(operation) }
     }
 
-    /// Runs one try. Dropping the future of `send` is what ends the plugin's work.
-    pub async fn run<T, F>(
-        &self,
-        deadline: Option<Instant>,
-        wait: Duration,
-        send: impl FnOnce(Option<Instant>) -> F,
-    ) -> Result<T, CallFailure>
-    where
-        F: Future<Output = Result<T, CallFailure>>,
-    {
-        let own = self.timeout.map(|timeout| Instant::now() + timeout + wait);
-        let Some(at) = own.into_iter().chain(deadline).min() else { return send(None).await };
-        // A stream goes on after its answer, so its plugin is told no time at which all must be over.
-        let told = if self.streams { None } else { Some(at) };
-        match timeout_at(at, send(told)).await {
-            Ok(result) => result,
-            Err(_) => Err(self.late(deadline.is_none_or(|deadline| at < deadline))),
-        }
+    /// The limit that is configured.
+    pub fn usual(&self) -> Option<Duration> {
+        self.timeout
     }
 
+    /// The limit of a try that begins now.
+    pub fn of(&self, context: &Context, now: Instant, deadline: Option<Instant>, wait: Duration) -> Limit {
+        let overridden = context.overrides.as_deref().and_then(|own| own.attempt_timeout);
+        let timeout = overridden.map(|limit| limit.0).or(self.timeout);
+        let own = timeout.map(|timeout| now + timeout + wait);
+        let at = match (own, deadline) {
+            (Some(own), Some(deadline)) => Some(own.min(deadline)),
+            (own, deadline) => own.or(deadline),
+        };
+        Limit {
+            at: at.unwrap_or(now + NEVER),
+            // A stream goes on after its answer, so its plugin is told no time at which all must be over.
+            told: at.filter(|_| !self.streams),
+            own: timeout.filter(|_| own.is_some() && at == own && own != deadline),
+            may_apply: self.may_apply,
+        }
+    }
+}
+
+impl Limit {
+    /// The failure of a try that went on beyond it.
     #[cold]
-    fn late(&self, attempt: bool) -> CallFailure {
-        let message = match self.timeout {
-            Some(timeout) if attempt => format!("no answer within {} ms", timeout.as_millis()),
-            _ => "the deadline passed before the answer came".to_owned(),
+    pub fn late(&self) -> CallFailure {
+        let message = match self.own {
+            Some(timeout) => format!("no answer within {} ms", timeout.as_millis()),
+            None => "the deadline passed before the answer came".to_owned(),
         };
         let error = CallError::new(Code::DeadlineExceeded, message);
         // Only the try was too slow: another one may still be in time. And what was sent cannot be taken back.
-        CallError { retryable: attempt, maybe_applied: self.may_apply, ..error }.into()
+        CallError { retryable: self.own.is_some(), maybe_applied: self.may_apply, ..error }.into()
     }
 }
+
+/// Further off than any process lives, and not so far that a clock overflows.
+const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
 fn usual(contract: Option<&str>) -> Duration {
     match contract {

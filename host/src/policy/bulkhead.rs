@@ -58,11 +58,7 @@ impl Drop for Permit<'_> {
 #[cold]
 fn full(limit: usize) -> CallFailure {
     // A place is free as soon as any call ends; which is soon, or the caller is glad to wait.
-    let retry_after = Some(Duration::from_millis(100));
-    CallFailure::refused(
-        "bulkhead",
-        Code::ResourceExhausted,
-        format!("{limit} calls are in flight already"),
-        retry_after,
-    )
+    let wait = Duration::from_millis(100);
+    let message = format!("{limit} calls are in flight already: try again in {} ms", wait.as_millis());
+    CallFailure::refused("bulkhead", Code::ResourceExhausted, message, wait)
 }

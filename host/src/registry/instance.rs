@@ -1,20 +1,23 @@
 //! One configured use of a plugin, and the way of a call to it.
 
+use super::gather::{Gather, Sent, wall_clock};
 use super::names::Names;
 use super::services::Services;
 use super::status::Status;
 use crate::config::{InstanceConfig, Secrets};
 use crate::error::{CallError, CallFailure};
-use crate::policy::{Bulkhead, Stack};
+use crate::faults::{Faults, Met};
+use crate::policy::coalesce::Item;
+use crate::policy::{Attempt, Breaker, Bulkhead, Shared, Stack};
 use crate::request::{Reply, Request};
 use crate::telemetry::{OperationTelemetry, Telemetry};
 use arc_swap::ArcSwap;
 use chassis_abi::manifest::{self, Manifest, TelemetryKind};
 use chassis_loader::{Call, Plugin, Supervised};
 use serde_json::Value;
+use std::mem::take;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 use tokio::time::Instant;
 
 /// One configured use of a plugin.
@@ -25,19 +28,21 @@ pub struct Instance {
     boundary: Supervised,
     entries: Box<[Entry]>,
     names: Names,
-    bulkhead: Bulkhead,
+    policies: Arc<Shared>,
     secrets: Arc<Secrets>,
+    faults: Arc<Faults>,
     files: Vec<PathBuf>,
     pub(super) status: ArcSwap<Status>,
     pub(super) telemetry: Telemetry,
 }
 
 /// What is prepared for each operation, so that a call looks nothing up.
-struct Entry {
-    telemetry: OperationTelemetry,
+pub(super) struct Entry {
+    pub(super) telemetry: OperationTelemetry,
     policy: Stack,
+    gather: Option<Gather>,
     /// Hands trace context on to a server.
-    propagates: bool,
+    pub(super) propagates: bool,
 }
 
 /// An operation of an instance, looked up once.
@@ -66,15 +71,22 @@ impl Instance {
         values: Value,
         secrets: Arc<Secrets>,
         telemetry: &Telemetry,
+        faults: &Arc<Faults>,
     ) -> Result<Self, CallError> {
         let name: Arc<str> = name.into();
         let manifest = plugin.manifest().clone();
-        let bulkhead = Bulkhead::new(config.policy.bulkhead.unwrap_or(crate::policy::DEFAULT_BULKHEAD));
-        let entry = |operation: &manifest::Operation| Entry {
-            telemetry: OperationTelemetry::new(telemetry, &manifest, operation, &name, &values)
-                .generation(plugin.generation()),
-            policy: Stack::new(&config.policy, operation, &bulkhead),
-            propagates: operation.telemetry.kind != TelemetryKind::Database,
+        let (metrics, now) = (telemetry.metrics(), Instant::now());
+        let policies = Shared::new(name.clone(), &config.policy, metrics.policies(&name), now);
+        let entry = |operation: &manifest::Operation| {
+            let retried = metrics.retries(&name, &operation.name);
+            let policy = Stack::new(&config.policy, operation, &policies, retried, now);
+            Entry {
+                telemetry: OperationTelemetry::new(telemetry, &manifest, operation, &name, &values)
+                    .generation(plugin.generation()),
+                gather: Gather::new(&policy, &manifest, operation),
+                policy,
+                propagates: operation.telemetry.kind != TelemetryKind::Database,
+            }
         };
         let entries = manifest.operations.iter().map(entry).collect();
         let pointed = |pointer: &String| values.pointer(pointer)?.as_str().map(PathBuf::from);
@@ -89,8 +101,9 @@ impl Instance {
             manifest,
             boundary,
             entries,
-            bulkhead,
+            policies,
             secrets,
+            faults: faults.clone(),
             files,
             status: ArcSwap::from_pointee(Status::starting()),
             telemetry: telemetry.clone(),
@@ -147,7 +160,13 @@ impl Instance {
 
     /// Calls in flight now.
     pub fn bulkhead(&self) -> &Bulkhead {
-        &self.bulkhead
+        &self.policies.bulkhead
+    }
+
+    /// Its breaker, and those of operations that have their own.
+    pub fn breakers(&self) -> impl Iterator<Item = &Arc<Breaker>> {
+        let own = self.entries.iter().filter_map(|entry| entry.policy.own_breaker());
+        self.policies.breaker.iter().chain(own)
     }
 
     /// Closes it for good. Wait for calls under way first.
@@ -163,31 +182,71 @@ impl Instance {
         &self.secrets
     }
 
-    /// The way of a call.
-    async fn call(&self, index: u32, request: Request) -> Result<Reply, CallFailure> {
-        let Entry { telemetry, policy, propagates } = &self.entries[index as usize];
-        let Request { json, raw, context, upload } = request;
-        let span = telemetry.start(&context.trace, &json);
-        let wait = policy.wait(&json);
-        // A database takes no trace context, so that an unrecorded one need not be written out.
-        let traceparent = (*propagates || span.context().is_sampled()).then(|| span.traceparent());
-        let send = |deadline: Option<Instant>| {
-            let call = self.boundary.call(Call {
-                operation: index,
-                json,
-                raw,
-                traceparent,
-                tracestate: span.tracestate(),
-                idempotency_key: context.idempotency_key.clone(),
-                tenant: context.tenant.clone(),
-                deadline: deadline.map(wall_clock),
-                upload,
-            });
-            async { call.await.map_err(|error| CallFailure::from(scrubbed(error, &self.secrets))) }
-        };
-        let mut result = span.scope(policy.run(&context, wait, send)).await;
-        span.finish(&mut result);
-        result
+    pub(super) fn entry(&self, index: u32) -> &Entry {
+        &self.entries[index as usize]
+    }
+
+    /// The way of a call. No `async fn`, which would keep the request beside its parts.
+    fn call(
+        self: &Arc<Self>,
+        index: u32,
+        request: Request,
+    ) -> impl Future<Output = Result<Reply, CallFailure>> + Send {
+        let Entry { telemetry, policy, gather, propagates } = self.entry(index);
+        let gather = gather.as_ref().filter(|gather| gather.takes(&request, *propagates));
+        let Request { mut json, mut raw, context, mut upload } = request;
+        let now = Instant::now();
+        let mut span = telemetry.start(&context.trace, &json, now.into_std());
+        async move {
+            let wait = policy.wait(&json);
+            let met = Met::new();
+            let send = |attempt: Attempt<'_>| {
+                if let Some((failure, at)) = attempt.failed {
+                    span.resend(attempt.number, failure, at.into_std(), &json);
+                }
+                let (json, raw) = match attempt.another || gather.is_some() {
+                    true => (json.clone(), raw.clone()),
+                    false => (take(&mut json), take(&mut raw)),
+                };
+                // A database takes no trace context, so that an unrecorded one need not be written out.
+                let traceparent = (*propagates || span.context().is_sampled()).then(|| span.traceparent());
+                let call = Call {
+                    operation: index,
+                    json,
+                    raw,
+                    traceparent,
+                    tracestate: span.tracestate(),
+                    idempotency_key: context.idempotency_key.clone(),
+                    tenant: context.tenant.clone(),
+                    deadline: attempt.told.map(|told| wall_clock(told, attempt.now)),
+                    upload: upload.take(),
+                };
+                if let Some(fault) = self.faults.due(&self.name, &self.manifest.operations[index as usize]) {
+                    let _ = met.set(fault.name().clone());
+                    return Sent::faulty(self, span.scope(fault.happen(&self.boundary, call)));
+                }
+                let Some(gather) = gather else {
+                    let call = span.scope(self.boundary.call(call));
+                    return Sent::Alone { call, place: None, secrets: &self.secrets };
+                };
+                let item = |call: &Call| Item {
+                    json: call.json.clone(),
+                    key: call.idempotency_key.clone(),
+                    tenant: call.tenant.clone(),
+                    traceparent: call.traceparent.clone().filter(|_| *propagates),
+                    tracestate: call.tracestate.clone().filter(|_| *propagates),
+                    span: span.context().clone(),
+                    deadline: attempt.told,
+                };
+                gather.send(self, index, call, item, |call| span.scope(self.boundary.call(call)))
+            };
+            let mut result = policy.run(&context, now, wait, send).await;
+            if let Some(fault) = met.get() {
+                span.set("chassis.fault", fault.clone());
+            }
+            span.finish(&mut result);
+            result
+        }
     }
 }
 
@@ -235,12 +294,8 @@ impl std::fmt::Debug for Instance {
 }
 
 /// Plugins see to it that no secret is in an error; this is the second lock on that door.
-fn scrubbed(mut error: CallError, secrets: &Secrets) -> CallError {
+pub(super) fn scrubbed(mut error: CallError, secrets: &Secrets) -> CallError {
     secrets.scrub_mut(&mut error.message);
     error.causes.iter_mut().for_each(|cause| secrets.scrub_mut(cause));
     error
-}
-
-fn wall_clock(deadline: Instant) -> SystemTime {
-    SystemTime::now() + deadline.saturating_duration_since(Instant::now())
 }

@@ -1,5 +1,6 @@
 //! The plugins, the instances made of them, and how an operation of one is called.
 
+mod gather;
 mod instance;
 mod names;
 mod plugins;
@@ -17,6 +18,7 @@ pub use time::Moment;
 use crate::config::problem::did_you_mean;
 use crate::config::{Config, HealthSettings, Problems};
 use crate::error::CallFailure;
+use crate::faults::Faults;
 use crate::request::{Reply, Request};
 use crate::telemetry::Telemetry;
 use chassis_abi::Code;
@@ -32,6 +34,7 @@ pub struct Registry {
     instances: BTreeMap<String, Arc<Instance>>,
     roles: BTreeMap<String, Arc<Instance>>,
     health: HealthSettings,
+    faults: Arc<Faults>,
     loaded_in: Duration,
 }
 
@@ -57,6 +60,11 @@ impl Registry {
     /// The folder of plugins.
     pub fn plugins(&self) -> &Plugins {
         &self.plugins
+    }
+
+    /// The faults that calls are to meet.
+    pub fn faults(&self) -> &Arc<Faults> {
+        &self.faults
     }
 
     /// All instances, by name.

@@ -3,6 +3,7 @@
 use super::{Instance, Plugins, Registry};
 use crate::config::{Config, InstanceConfig, Problem, Problems, check};
 use crate::error::CallError;
+use crate::faults::{Faults, Targets};
 use crate::telemetry::Telemetry;
 use chassis_loader::Plugin;
 use serde_json::Value;
@@ -43,6 +44,7 @@ pub(super) async fn start(
         ms = ms(loaded_in),
         "plugins ready"
     );
+    let faults = Arc::new(faults(config, &plugins, telemetry)?);
     let mut makes = JoinSet::new();
     let mut problems = Problems::default();
     for (name, instance) in &config.instances {
@@ -58,11 +60,11 @@ pub(super) async fn start(
             problems.0.push(problem.at(&instance.origin).field(format!("instances.{name}.config")));
             continue;
         }
-        let (name, instance, secrets, telemetry) =
-            (name.clone(), instance.clone(), secrets.clone(), telemetry.clone());
+        let (name, instance, secrets, telemetry, faults) =
+            (name.clone(), instance.clone(), secrets.clone(), telemetry.clone(), faults.clone());
         makes.spawn_blocking(move || {
             let begun = Instant::now();
-            let made = Instance::create(&name, plugin, &instance, values, secrets, &telemetry);
+            let made = Instance::create(&name, plugin, &instance, values, secrets, &telemetry, &faults);
             (name, instance, made, begun.elapsed())
         });
     }
@@ -80,7 +82,39 @@ pub(super) async fn start(
     let roles =
         config.roles.iter().filter_map(|(role, name)| Some((role.clone(), instances.get(name)?.clone())));
     let roles = roles.collect();
-    Ok(Registry { plugins, instances, roles, health: config.health.clone(), loaded_in })
+    Ok(Registry { plugins, instances, roles, health: config.health.clone(), faults, loaded_in })
+}
+
+/// The faults of the configuration, in force from the first call on.
+fn faults(config: &Config, plugins: &Plugins, telemetry: &Telemetry) -> Result<Faults, Problems> {
+    let operations = |instance: &InstanceConfig| {
+        let manifest = plugins.manifest(&instance.plugin)?;
+        Some(manifest.operations.iter().map(|operation| operation.name.clone()).collect())
+    };
+    let instances = config.instances.iter();
+    let targets = Targets {
+        instances: instances
+            .filter_map(|(name, instance)| Some((name.clone(), operations(instance)?)))
+            .collect(),
+        roles: config.roles.clone(),
+    };
+    let faults = Faults::new(config.fault_injection.clone(), targets, Some(telemetry.clone()));
+    if !faults.enabled() && !config.faults.is_empty() {
+        tracing::warn!(
+            faults = config.faults.len(),
+            "the configured faults are off: fault_injection.enabled is not true"
+        );
+        return Ok(faults);
+    }
+    let mut problems = Problems::default();
+    for (at, fault) in config.faults.iter().enumerate() {
+        if let Err(failure) = faults.set(fault.clone()) {
+            let field = failure.error.field.as_deref().map(|field| format!(".{field}")).unwrap_or_default();
+            problems.0.push(Problem::new(&*failure.error.message).field(format!("faults[{at}]{field}")));
+        }
+    }
+    problems.into_result()?;
+    Ok(faults)
 }
 
 fn loaded(plugins: &Plugins, name: &str, instance: &InstanceConfig) -> Result<Arc<Plugin>, Problem> {

@@ -1,5 +1,6 @@
 //! Addresses of servers, and URLs fit to be shown.
 
+use serde_json::Value;
 use url::Url;
 
 /// Query parameters whose values are shown nowhere (those that the conventions name, and what is called like a secret).
@@ -17,6 +18,39 @@ pub struct Address {
 }
 
 impl Address {
+    /// The address that a configuration gives, as a manifest's `server` says where: what the first place leaves open, the next tells.
+    /// Answers the URL too, where the address is one.
+    pub fn configured<'a>(
+        config: &'a Value,
+        places: &str,
+        default_port: Option<u16>,
+    ) -> (Option<Self>, Option<&'a str>) {
+        let text = |pointer: &str| config.pointer(pointer)?.as_str().filter(|text| !text.is_empty());
+        let (mut host, mut port, mut whole) = (None, None, None);
+        for place in places.split(" or ") {
+            let found = match place.split_once(':') {
+                // A field that holds a host alone holds it as it is: `::1` is no host with a port.
+                Some((at, port_at)) => {
+                    let number = config.pointer(port_at).and_then(Value::as_u64);
+                    port = port.or(number.and_then(|port| u16::try_from(port).ok()));
+                    text(at).map(|host| Self { host: host.to_owned(), port: None })
+                }
+                None => {
+                    whole = whole.or(text(place));
+                    text(place).and_then(|text| Self::parse(text, None))
+                }
+            };
+            let Some(found) = found else { continue };
+            host = host.or(Some(found.host));
+            port = port.or(found.port);
+        }
+        let address = host.map(|host| {
+            let port = if host.starts_with('/') { None } else { port.or(default_port) };
+            Self { host, port }
+        });
+        (address, whole)
+    }
+
     /// Reads a URL, `host:port`, `host` or the path of a file. Of a list (`a:1,b:2`) the first one counts.
     pub fn parse(text: &str, default_port: Option<u16>) -> Option<Self> {
         let text = text.trim();
@@ -74,6 +108,7 @@ fn is_secret(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn address(host: &str, port: Option<u16>) -> Option<Address> {
         Some(Address { host: host.to_owned(), port })
@@ -96,6 +131,19 @@ mod tests {
         assert_eq!(Address::parse("/run/redis.sock", None), address("/run/redis.sock", None));
         assert_eq!(Address::parse("unix:///run/redis.sock", Some(6379)), address("/run/redis.sock", None));
         assert_eq!(Address::parse("", None), None);
+    }
+
+    #[test]
+    fn an_address_may_be_told_by_several_fields() {
+        let of = |config: Value| Address::configured(&config, "/host:/port or /url", Some(5432)).0;
+        let url = "postgres://u:p@db:6432/x";
+        assert_eq!(of(json!({ "url": url })), address("db", Some(6432)));
+        assert_eq!(of(json!({ "host": "other" })), address("other", Some(5432)));
+        assert_eq!(of(json!({ "host": "::1", "port": 1 })), address("::1", Some(1)));
+        assert_eq!(of(json!({ "host": "other", "url": url })), address("other", Some(6432)));
+        assert_eq!(of(json!({ "port": 1, "url": url })), address("db", Some(1)));
+        assert_eq!(of(json!({ "host": "/run/postgresql", "port": 5433 })), address("/run/postgresql", None));
+        assert_eq!(of(json!({ "port": 1 })), None);
     }
 
     #[test]

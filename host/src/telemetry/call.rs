@@ -24,9 +24,14 @@ pub struct CallSpan {
     shape: Arc<Shape>,
     context: SpanContext,
     started: Instant,
+    /// When its last try began.
+    sent: Instant,
+    attempts: u32,
     recording: Option<Box<Recording>>,
     /// What the kind must know of the input for its metrics (HTTP: the method).
     hint: u8,
+    /// Made by the host of calls that are measured by themselves.
+    gathered: bool,
     finished: bool,
 }
 
@@ -53,16 +58,58 @@ impl OperationTelemetry {
         self
     }
 
-    /// A call begins.
-    pub fn start(&self, parent: &SpanContext, input: &[u8]) -> CallSpan {
+    /// A call begins now.
+    pub fn start(&self, parent: &SpanContext, input: &[u8], now: Instant) -> CallSpan {
         let shape = &self.0;
         let context = shape.telemetry.sampler().child(parent);
         let recording = context.is_sampled().then(|| shape.record(parent, input));
+        self.begun(context, recording, input, now)
+    }
+
+    /// A batch begins now that the host made of calls of their own: its span links to theirs, and is recorded if one of them is.
+    /// What the conventions measure is measured of them.
+    pub fn start_gathered<'a>(
+        &self,
+        items: impl Iterator<Item = &'a SpanContext> + Clone,
+        input: &[u8],
+        now: Instant,
+    ) -> CallSpan {
+        let shape = &self.0;
+        let recorded = items.clone().any(SpanContext::is_sampled);
+        let context = shape.telemetry.sampler().root(recorded);
+        let recording = recorded.then(|| {
+            let mut recording = shape.record(&SpanContext::NONE, input);
+            items.for_each(|item| recording.link(item.clone()));
+            recording
+        });
+        let mut span = self.begun(context, recording, input, now);
+        span.gathered = true;
+        span
+    }
+
+    fn begun(
+        &self,
+        context: SpanContext,
+        recording: Option<Box<Recording>>,
+        input: &[u8],
+        now: Instant,
+    ) -> CallSpan {
+        let shape = &self.0;
         let hint = match &shape.kind {
             Kind::Http(http) => http.method(input),
             _ => 0,
         };
-        CallSpan { shape: shape.clone(), context, started: Instant::now(), recording, hint, finished: false }
+        CallSpan {
+            shape: shape.clone(),
+            context,
+            started: now,
+            sent: now,
+            attempts: 1,
+            recording,
+            hint,
+            gathered: false,
+            finished: false,
+        }
     }
 }
 
@@ -94,6 +141,27 @@ impl CallSpan {
         }
     }
 
+    /// The call is tried again, after the try before failed `at` that moment. Of a request over HTTP each try is a span of its own, below the same parent; anything else has one
+    /// for all.
+    #[cold]
+    pub fn resend(&mut self, number: u32, failure: &CallFailure, at: Instant, input: &[u8]) {
+        self.attempts = number;
+        let shape = self.shape.clone();
+        let Kind::Http(http) = &shape.kind else { return };
+        let outcome = Outcome::of(Err(failure));
+        let elapsed = at.saturating_duration_since(self.sent);
+        http.measure(shape.telemetry.metrics(), self.hint, outcome, elapsed);
+        self.sent = Instant::now();
+        let Some(mut before) = self.recording.take() else { return };
+        let mut next = shape.record(&self.context, input);
+        (next.parent, next.parent_is_remote) = (before.parent, before.parent_is_remote);
+        next.set(KeyValue::new("http.request.resend_count", i64::from(number - 1)));
+        shape.conclude(&mut before, outcome);
+        before.finish(&shape.telemetry, &self.context, elapsed);
+        self.context = shape.telemetry.sampler().sibling(&self.context);
+        self.recording = Some(next);
+    }
+
     /// The call is over, or goes on in the stream that answers it: the span then ends with that. A subscription to messages is over
     /// when it is made, since it may last for ever; each message has its own span when it is processed.
     pub fn finish(mut self, result: &mut Result<Reply, CallFailure>) {
@@ -117,45 +185,24 @@ impl CallSpan {
         if std::mem::replace(&mut self.finished, true) {
             return;
         }
-        let elapsed = self.started.elapsed();
+        let ended = Instant::now();
+        let (elapsed, last) = (ended - self.started, ended - self.sent);
         let shape = &*self.shape;
         shape.calls.measure(&shape.telemetry, outcome, elapsed);
         let metrics = shape.telemetry.metrics();
         match &shape.kind {
+            _ if self.gathered => {}
             Kind::Database(database) => database.measure(metrics, outcome, elapsed),
             Kind::Messaging(messaging) => messaging.measure(metrics, outcome, elapsed),
-            Kind::Http(http) => http.measure(metrics, self.hint, outcome, elapsed),
+            Kind::Http(http) => http.measure(metrics, self.hint, outcome, last),
             Kind::Internal(_) => {}
         }
         let Some(mut recording) = self.recording.take() else { return };
-        recording.set(KeyValue::new("chassis.outcome", outcome.name()));
-        match outcome {
-            Outcome::Ok(output) => {
-                for (key, pointer) in &shape.outputs {
-                    if let Some(value) = pointer.read(output) {
-                        recording.set(KeyValue::new(key.clone(), value.into_value()));
-                    }
-                }
-            }
-            Outcome::Error(failure) => {
-                let status = failure.error.status.as_deref();
-                let error_type = status.unwrap_or(failure.code().as_str()).to_owned();
-                recording.fail(error_type, failure.error.message.clone());
-            }
-            Outcome::Refused(failure) => {
-                let policy = failure.refused_by.unwrap_or_default();
-                recording
-                    .fail(failure.code().as_str(), format!("refused by {policy}: {}", failure.error.message));
-            }
-            // The caller's doing, hence no error of the server's: `chassis.outcome` tells.
-            Outcome::Cancelled => {}
+        if self.attempts > 1 {
+            recording.set(KeyValue::new("chassis.attempt", i64::from(self.attempts)));
         }
-        match &shape.kind {
-            Kind::Database(database) => database.conclude(&mut recording, outcome),
-            Kind::Messaging(messaging) => messaging.conclude(&mut recording, outcome),
-            Kind::Http(http) => http.conclude(&mut recording, outcome),
-            Kind::Internal(_) => {}
-        }
+        shape.conclude(&mut recording, outcome);
+        let elapsed = if matches!(shape.kind, Kind::Http(_)) { last } else { elapsed };
         recording.finish(&shape.telemetry, &self.context, elapsed);
     }
 }

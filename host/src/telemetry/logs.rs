@@ -91,6 +91,11 @@ pub fn plugin_level() -> u32 {
     .map_or(0, |at| 5 - at as u32)
 }
 
+/// Whether the lines that are wanted can be told.
+pub(super) fn check(config: &Config) -> Result<(), String> {
+    filter(config).map(drop)
+}
+
 fn filter(config: &Config) -> Result<EnvFilter, String> {
     for name in ["CHASSIS_LOG", "RUST_LOG"] {
         if let Ok(directives) = std::env::var(name)

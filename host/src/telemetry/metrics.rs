@@ -1,10 +1,10 @@
 //! The recorder of metrics, the buckets of each histogram, and the handles that other modules ask for. A handle is registered once and
 //! then used without a look-up.
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString, Unit};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
+use super::histogram::Histograms;
+use crate::policy::Meters;
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::sync::Arc;
 
 /// Buckets of `db.client.operation.duration`.
@@ -40,10 +40,17 @@ const COUNTERS: &[(&str, &str)] = &[
         "chassis_calls_total",
         "Calls by outcome: ok, error, refused (by a policy, nothing was sent) or cancelled.",
     ),
+    ("chassis_faults_injected_total", "Faults injected on purpose."),
     ("chassis_flow_runs_total", "Flow runs by outcome."),
     (
         "chassis_spans_dropped_total",
         "Spans that could not be exported: the queue was full, or the collector did not take them.",
+    ),
+    ("chassis_breaker_transitions_total", "Turns of a breaker, by the state turned to."),
+    ("chassis_retries_total", "Tries after the first one."),
+    (
+        "chassis_retry_budget_exhausted_total",
+        "Retries that were not made, as the instance had made its share.",
     ),
     ("messaging_client_sent_messages_total", "Messages that producers tried to send."),
     ("messaging_client_consumed_messages_total", "Messages delivered to the application."),
@@ -51,6 +58,7 @@ const COUNTERS: &[(&str, &str)] = &[
 
 const GAUGES: &[(&str, &str)] = &[
     ("chassis_bulkhead_in_flight", "Calls in flight of an instance."),
+    ("chassis_breaker_state", "How a breaker stands: 0 closed, 1 half-open, 2 open."),
     ("chassis_flow_stuck", "Runs whose undo is blocked: they wait for resume or skip."),
     ("chassis_plugin_info", "A loaded plugin; always 1."),
     ("chassis_plugin_healthy", "1 if the instance's last health check succeeded, else 0."),
@@ -68,19 +76,23 @@ const GAUGES: &[(&str, &str)] = &[
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
     handle: PrometheusHandle,
+    histograms: Arc<Histograms>,
+}
+
+impl Default for Metrics {
+    /// As [`Metrics::new`] makes it.
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Metrics {
     /// A recorder of its own; the first one in a process is also what the macros of the `metrics` crate write to.
-    pub fn new() -> Result<Self, BuildError> {
-        let mut builder = PrometheusBuilder::new();
-        for (name, buckets, _) in HISTOGRAMS {
-            builder = builder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), buckets)?;
-        }
-        // What a plugin registers has a name that is not known here; without buckets it would be a summary.
-        let recorder = Arc::new(builder.set_buckets(OWN_BUCKETS)?.build_recorder());
-        for (name, _, help) in HISTOGRAMS {
-            recorder.describe_histogram((*name).into(), Some(Unit::Seconds), (*help).into());
+    pub fn new() -> Self {
+        let recorder = Arc::new(PrometheusBuilder::new().build_recorder());
+        let histograms = Arc::new(Histograms::default());
+        for (name, buckets, help) in HISTOGRAMS {
+            histograms.declare(name, buckets, help);
         }
         for (name, help) in COUNTERS {
             recorder.describe_counter((*name).into(), None, (*help).into());
@@ -91,17 +103,14 @@ impl Metrics {
         // A second recorder in a process (tests) is no failure; it is only not the macros' one.
         let _ = metrics::set_global_recorder(recorder.clone());
         let handle = recorder.handle();
-        Ok(Self { recorder, handle })
+        Self { recorder, handle, histograms }
     }
 
     /// All metrics in Prometheus' text form.
     pub fn render(&self) -> String {
-        self.handle.render()
-    }
-
-    /// Puts samples into their buckets, so that they take no memory; wanted about once a second.
-    pub fn upkeep(&self) {
-        self.handle.run_upkeep();
+        let mut text = self.handle.render();
+        self.histograms.render(&mut text);
+        text
     }
 
     /// Runs `f` so that the macros of the `metrics` crate write here.
@@ -121,7 +130,8 @@ impl Metrics {
 
     /// A histogram; its buckets are those of [`HISTOGRAMS`].
     pub fn histogram(&self, name: impl Into<SharedString>, labels: Vec<Label>) -> Histogram {
-        self.recorder.register_histogram(&key(name, labels), &METADATA)
+        // What a plugin registers has a name that is not known here.
+        Histogram::from_arc(self.histograms.series(&key(name, labels), OWN_BUCKETS))
     }
 
     /// Describes a counter, gauge or histogram that is not known here.
@@ -129,12 +139,35 @@ impl Metrics {
         let (name, help) = (SharedString::from(name.to_owned()), SharedString::from(help.to_owned()));
         self.recorder.describe_counter(name.clone().into(), None, help.clone());
         self.recorder.describe_gauge(name.clone().into(), None, help.clone());
-        self.recorder.describe_histogram(name.into(), None, help);
+        self.histograms.declare(&name, OWN_BUCKETS, &help);
     }
 
     /// `chassis_bulkhead_in_flight` of an instance.
     pub fn bulkhead_in_flight(&self, instance: &str) -> Gauge {
         self.gauge("chassis_bulkhead_in_flight", vec![label("name", instance)])
+    }
+
+    /// `chassis_breaker_state` of a breaker, by its name: the instance's.
+    pub fn breaker_state(&self, breaker: &str) -> Gauge {
+        self.gauge("chassis_breaker_state", vec![label("name", breaker)])
+    }
+
+    /// `chassis_retries_total` of an operation.
+    pub fn retries(&self, instance: &str, operation: &str) -> Counter {
+        self.counter("chassis_retries_total", vec![label("name", instance), label("operation", operation)])
+    }
+
+    /// What the policies of an instance count.
+    pub fn policies(&self, instance: &str) -> Meters {
+        let name = || label("name", instance);
+        let to = |state| {
+            let labels = vec![name(), Label::from_static_parts("to", state)];
+            self.counter("chassis_breaker_transitions_total", labels)
+        };
+        Meters {
+            budget_exhausted: self.counter("chassis_retry_budget_exhausted_total", vec![name()]),
+            transitions: [to("closed"), to("half_open"), to("open")],
+        }
     }
 
     /// Says that a plugin is loaded (`chassis_plugin_info`); `isolation` is `none` or `process`.
@@ -163,6 +196,14 @@ impl Metrics {
     /// `chassis_plugin_healthy` of an instance.
     pub fn plugin_healthy(&self, instance: &str) -> Gauge {
         self.gauge("chassis_plugin_healthy", vec![label("name", instance)])
+    }
+
+    /// `chassis_faults_injected_total` of an instance and a kind of fault.
+    pub fn faults_injected(&self, instance: &str, kind: &'static str) -> Counter {
+        self.counter(
+            "chassis_faults_injected_total",
+            vec![label("name", instance), Label::from_static_parts("kind", kind)],
+        )
     }
 
     /// What `health` says of an instance's pool, as `db.client.connection.*`.

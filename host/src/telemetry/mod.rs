@@ -7,6 +7,7 @@ pub mod address;
 pub mod call;
 mod database;
 mod failure;
+mod histogram;
 mod http;
 pub mod logs;
 mod messaging;
@@ -60,17 +61,20 @@ type AtScrape = Box<dyn Fn(&Metrics) -> bool + Send>;
 const FLUSH: Duration = Duration::from_secs(3);
 
 impl Telemetry {
-    /// Starts. Wants to be called on a tokio runtime: the exporter's connection and the upkeep of the metrics live there.
+    /// Starts. Wants to be called on a tokio runtime: the exporter's connection lives there.
     pub fn start(config: &Config) -> Result<Self, StartError> {
         Self::start_with(config, &setup::environment)
+    }
+
+    /// Tells what [`Telemetry::start`] would refuse, and starts nothing.
+    pub fn check(config: &Config) -> Result<(), StartError> {
+        setup::check(config, &setup::environment)
     }
 
     fn start_with(config: &Config, variable: setup::Variable<'_>) -> Result<Self, StartError> {
         let parts = setup::start(config, variable)?;
         let process = process::Process::new(&parts.metrics);
-        let telemetry = Self(Arc::new(Inner { parts, process, at_scrape: Mutex::default() }));
-        telemetry.keep_up();
-        Ok(telemetry)
+        Ok(Self(Arc::new(Inner { parts, process, at_scrape: Mutex::default() })))
     }
 
     /// Starts a span. A parent that is not valid ([`SpanContext::NONE`]) starts a trace.
@@ -137,18 +141,5 @@ impl Telemetry {
 
     pub(crate) fn scope(&self) -> &InstrumentationScope {
         &self.0.parts.scope
-    }
-
-    fn keep_up(&self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let weak = Arc::downgrade(&self.0);
-        runtime.spawn(async move {
-            let mut tick = tokio::time::interval(Duration::from_secs(1));
-            loop {
-                tick.tick().await;
-                let Some(inner) = weak.upgrade() else { return };
-                inner.parts.metrics.upkeep();
-            }
-        });
     }
 }

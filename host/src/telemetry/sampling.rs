@@ -64,6 +64,19 @@ impl Sampler {
         SpanContext::new(parent.trace_id(), ids.new_span_id(), flags, false, parent.trace_state().clone())
     }
 
+    /// The context of the first span of a trace that is recorded, or not.
+    pub fn root(&self, recorded: bool) -> SpanContext {
+        let ids = RandomIdGenerator::default();
+        let flags = if recorded { TraceFlags::SAMPLED } else { TraceFlags::default() };
+        SpanContext::new(ids.new_trace_id(), ids.new_span_id(), flags, false, Default::default())
+    }
+
+    /// The context of another span of the same trace, beside this one.
+    pub fn sibling(&self, of: &SpanContext) -> SpanContext {
+        let id = RandomIdGenerator::default().new_span_id();
+        SpanContext::new(of.trace_id(), id, of.trace_flags(), false, of.trace_state().clone())
+    }
+
     /// The same rule for spans that the SDK makes (those of the `tracing` facade).
     pub fn for_sdk(&self) -> SdkSampler {
         let root = SdkSampler::TraceIdRatioBased(self.ratio);

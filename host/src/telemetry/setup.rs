@@ -41,9 +41,6 @@ pub enum StartError {
     /// The exporter cannot be made.
     #[error("the exporter of spans cannot be made")]
     Exporter(#[from] ExporterBuildError),
-    /// The recorder of metrics cannot be made.
-    #[error("the recorder of metrics cannot be made")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
 pub(super) struct Parts {
@@ -70,16 +67,11 @@ impl Default for Config {
 pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 pub(super) fn start(config: &Config, variable: Variable<'_>) -> Result<Parts, StartError> {
-    let metrics = Metrics::new()?;
+    let metrics = Metrics::new();
     // A counter that is there from the start tells "none" from "not known".
     let dropped = metrics.counter("chassis_spans_dropped_total", Vec::new());
-    let disabled = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let sampler = if disabled {
-        Sampler::never()
-    } else {
-        let (name, argument) = (variable("OTEL_TRACES_SAMPLER"), variable("OTEL_TRACES_SAMPLER_ARG"));
-        Sampler::parse(name.as_deref(), argument.as_deref()).map_err(StartError::Invalid)?
-    };
+    let disabled = is_disabled(variable);
+    let sampler = if disabled { Sampler::never() } else { sampler(variable)? };
     let resource = resource(variable);
     let mut pipeline = Pipeline::new(Ring::new(config.memory_spans, config.memory_traces));
     if !disabled && let Some(mut exporter) = exporter(config, variable)? {
@@ -97,6 +89,24 @@ pub(super) fn start(config: &Config, variable: Variable<'_>) -> Result<Parts, St
     let scope = InstrumentationScope::builder("chassis").with_version(env!("CARGO_PKG_VERSION")).build();
     logs::install(config, provider.tracer_with_scope(scope.clone())).map_err(StartError::Invalid)?;
     Ok(Parts { sampler, pipeline, provider, metrics, scope })
+}
+
+/// What a start would refuse of the variables, without starting anything.
+pub(super) fn check(config: &Config, variable: Variable<'_>) -> Result<(), StartError> {
+    if !is_disabled(variable) {
+        sampler(variable)?;
+        is_exported(variable)?;
+    }
+    logs::check(config).map_err(StartError::Invalid)
+}
+
+fn is_disabled(variable: Variable<'_>) -> bool {
+    variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+fn sampler(variable: Variable<'_>) -> Result<Sampler, StartError> {
+    let (name, argument) = (variable("OTEL_TRACES_SAMPLER"), variable("OTEL_TRACES_SAMPLER_ARG"));
+    Sampler::parse(name.as_deref(), argument.as_deref()).map_err(StartError::Invalid)
 }
 
 /// Who sends. What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say goes before what is found here.
@@ -124,10 +134,11 @@ fn resource(variable: Variable<'_>) -> Resource {
     Resource::builder_empty().with_attributes(attributes).build()
 }
 
-fn exporter(config: &Config, variable: Variable<'_>) -> Result<Option<SpanExporter>, StartError> {
+/// Whether spans are sent at all, and in the one way that is known here.
+fn is_exported(variable: Variable<'_>) -> Result<bool, StartError> {
     match variable("OTEL_TRACES_EXPORTER").as_deref() {
         None | Some("otlp") => {}
-        Some("none") => return Ok(None),
+        Some("none") => return Ok(false),
         Some(other) => {
             return Err(StartError::Invalid(format!(
                 "OTEL_TRACES_EXPORTER is {other:?}: expected otlp or none"
@@ -140,6 +151,13 @@ fn exporter(config: &Config, variable: Variable<'_>) -> Result<Option<SpanExport
         return Err(StartError::Invalid(format!(
             "OTEL_EXPORTER_OTLP_PROTOCOL is {protocol:?}: only grpc is spoken here"
         )));
+    }
+    Ok(true)
+}
+
+fn exporter(config: &Config, variable: Variable<'_>) -> Result<Option<SpanExporter>, StartError> {
+    if !is_exported(variable)? {
+        return Ok(None);
     }
     let in_environment = variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
         .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"))

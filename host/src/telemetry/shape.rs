@@ -102,12 +102,13 @@ impl Shape {
         config: &Value,
     ) -> Self {
         let declared = &op.telemetry;
-        let server = declared.server.as_deref().and_then(|at| config.pointer(at)).and_then(Value::as_str);
+        let places = declared.server.as_deref().unwrap_or_default();
+        let (address, server) = Address::configured(config, places, declared.default_port);
         let common = Common {
             declared,
             config,
             secrets: &manifest.secrets,
-            address: server.and_then(|text| Address::parse(text, declared.default_port)),
+            address,
             target: Target::of(manifest, op),
         };
         let mut attributes = vec![
@@ -171,6 +172,40 @@ impl Shape {
             }
         }
         recording
+    }
+}
+
+impl Shape {
+    /// What a recorded call says of how it ended.
+    pub fn conclude(&self, recording: &mut Recording, outcome: Outcome<'_>) {
+        recording.set(KeyValue::new("chassis.outcome", outcome.name()));
+        match outcome {
+            Outcome::Ok(output) => {
+                for (key, pointer) in &self.outputs {
+                    if let Some(value) = pointer.read(output) {
+                        recording.set(KeyValue::new(key.clone(), value.into_value()));
+                    }
+                }
+            }
+            Outcome::Error(failure) => {
+                let status = failure.error.status.as_deref();
+                let error_type = status.unwrap_or(failure.code().as_str()).to_owned();
+                recording.fail(error_type, failure.error.message.clone());
+            }
+            Outcome::Refused(failure) => {
+                let policy = failure.refused_by.unwrap_or_default();
+                recording
+                    .fail(failure.code().as_str(), format!("refused by {policy}: {}", failure.error.message));
+            }
+            // The caller's doing, hence no error of the server's: `chassis.outcome` tells.
+            Outcome::Cancelled => {}
+        }
+        match &self.kind {
+            Kind::Database(database) => database.conclude(recording, outcome),
+            Kind::Messaging(messaging) => messaging.conclude(recording, outcome),
+            Kind::Http(http) => http.conclude(recording, outcome),
+            Kind::Internal(_) => {}
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use opentelemetry::trace::{SpanContext, SpanKind as Kind};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 /// One call that was made, and the trace it was made in.
 pub struct Made {
@@ -82,7 +83,7 @@ pub fn call(
         OperationTelemetry::new(telemetry, &manifest, &op, &instance, &sample::config(&op)).generation(3);
     let input = sample::input(&manifest, &op);
     let root = telemetry.span("root", Kind::Internal, &SpanContext::NONE, []);
-    end(of.start(root.context(), input.to_string().as_bytes()), &input);
+    end(of.start(root.context(), input.to_string().as_bytes(), Instant::now()), &input);
     let context = root.context().clone();
     Made { manifest, op, instance, input, root: context }
 }

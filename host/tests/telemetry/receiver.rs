@@ -1,5 +1,8 @@
 //! A collector in this process: takes spans over OTLP, as Jaeger would.
 
+// Not every test asks for all of it.
+#![allow(dead_code)]
+
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };

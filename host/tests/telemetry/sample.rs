@@ -60,8 +60,14 @@ pub fn config(op: &Operation) -> Value {
     for at in op.telemetry.namespace.iter().flat_map(|either| either.split(" or ")) {
         set(&mut config, at, json!("space"));
     }
-    if let Some(at) = &op.telemetry.server {
-        set(&mut config, at, json!(format!("http://user:{CANARY}@server.example:1234/base")));
+    for place in op.telemetry.server.iter().flat_map(|places| places.split(" or ")) {
+        match place.split_once(':') {
+            Some((host, port)) => {
+                set(&mut config, host, json!("server.example"));
+                set(&mut config, port, json!(1234));
+            }
+            None => set(&mut config, place, json!(format!("http://user:{CANARY}@server.example:1234/base"))),
+        }
     }
     config
 }

@@ -13,7 +13,7 @@ use chassis_guest::contracts::queue::{
     Consume, Declare, Depth, Message, Nack, Publish, Published, Purged, Queue, QueueKind, QueueName, Receipt,
     Receive, Received, Retract, Retracted, Settled,
 };
-use chassis_guest::contracts::{Batch, BatchOutput};
+use chassis_guest::contracts::{Batch, BatchOutput, Origin};
 use chassis_guest::tokio::time::{Instant, sleep, timeout};
 use chassis_guest::{Call, Code, Error, Items};
 use messages::{check_queue, claim, dead, publish, released};
@@ -56,7 +56,7 @@ impl Queue for Embedded {
 
     async fn publish(&self, call: Call<'_>, input: Publish) -> Result<Published, Error> {
         let mut db = self.store.begin(Part::Queue).await?;
-        let published = publish(&mut db, input, call, call.idempotency_key()).await?;
+        let published = publish(&mut db, input, Origin::of(call)).await?;
         db.commit().await.map_err(Error::maybe_applied)?;
         self.consumers.wake();
         Ok(published)
@@ -69,8 +69,8 @@ impl Queue for Embedded {
     ) -> Result<BatchOutput<Published>, Error> {
         let mut db = self.store.begin(Part::Queue).await?;
         let mut results = Vec::with_capacity(input.items.len());
-        for item in input.items {
-            results.push(publish(&mut db, item, call, None).await);
+        for (item, origin) in input.into_items(call) {
+            results.push(publish(&mut db, item, origin).await);
         }
         db.commit().await.map_err(Error::maybe_applied)?;
         self.consumers.wake();

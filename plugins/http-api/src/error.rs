@@ -35,10 +35,17 @@ pub fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8], safe: bool)
         408 | 425 | 502 | 503 => Code::Unavailable,
         504 => Code::DeadlineExceeded,
         405 | 501 => Code::Unimplemented,
+        // A status that is not known counts as the first of its class (RFC 9110, 15), and one that HTTP does not have as a failure of
+        // the server.
         400..=499 => Code::InvalidArgument,
         _ => Code::Internal,
     };
-    let mut error = Error::new(code, format!("the API answered {status}")).status(status.as_str());
+    let message = match status.as_u16() {
+        100..=199 => format!("the API answered {status}, which is no answer to what was asked"),
+        200..=599 => format!("the API answered {}", told(status)),
+        _ => format!("the API answered {}, a status that HTTP does not have", status.as_str()),
+    };
+    let mut error = Error::new(code, message).status(status.as_str());
     if status == StatusCode::CONFLICT {
         // The same request would meet the same conflict.
         error = error.retryable(false);
@@ -48,12 +55,19 @@ pub fn refused(status: StatusCode, headers: &HeaderMap, body: &[u8], safe: bool)
     }
     // Who was not let in may be shown the credentials again.
     if !matches!(code, Code::Unauthenticated | Code::PermissionDenied) && !body.is_empty() {
-        let text: String = String::from_utf8_lossy(body).chars().take(EXCERPT).collect();
-        error = error.caused_by(&Said(text));
+        error = error.caused_by(&Said::excerpt(body));
     }
     // A server that fails may have failed half-way; 501 and 503 say that it did not begin.
-    let begun = status.is_server_error() && !matches!(status.as_u16(), 501 | 503);
+    let begun = !status.is_client_error() && !matches!(status.as_u16(), 501 | 503);
     if begun && !safe { error.maybe_applied() } else { error }
+}
+
+/// With its usual words, where it has some.
+fn told(status: StatusCode) -> String {
+    match status.canonical_reason() {
+        Some(reason) => format!("{} {reason}", status.as_str()),
+        None => status.as_str().to_owned(),
+    }
 }
 
 /// Seconds, or an HTTP date.
@@ -66,9 +80,17 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     Some(date.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
-/// What the API said to a refusal.
+/// What the API said to a refusal, or instead of what it announced.
 #[derive(Debug)]
-struct Said(String);
+pub struct Said(String);
+
+impl Said {
+    /// Its beginning.
+    pub fn excerpt(body: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(body);
+        Self(text.chars().take(EXCERPT).collect())
+    }
+}
 
 impl std::fmt::Display for Said {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

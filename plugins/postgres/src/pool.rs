@@ -6,6 +6,7 @@ use chassis_guest::tokio::sync::{Mutex as AsyncMutex, OwnedSemaphorePermit, Sema
 use chassis_guest::tokio::time::timeout;
 use chassis_guest::{Code, Context, Error, Level, Pool as Usage};
 use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgQueryResult, PgRow};
 use sqlx::{ConnectOptions, Connection, Either, Execute, Executor, PgConnection, Row};
@@ -109,12 +110,15 @@ impl Pool {
     /// Takes its leave of the server.
     pub(crate) async fn close(&self) {
         self.permits.close();
-        let idle = std::mem::take(&mut *self.idle());
-        let control = self.control.lock().await.take();
-        for connection in idle.into_iter().map(|link| link.connection).chain(control) {
-            // A server that is gone need not be told.
-            let _ = timeout(CANCEL, connection.close()).await;
-        }
+        let idle = std::mem::take(&mut *self.idle()).into_iter().map(|link| link.connection);
+        let farewells = async {
+            join_all(idle.map(Connection::close)).await;
+            if let Some(control) = self.control.lock().await.take() {
+                let _ = control.close().await;
+            }
+        };
+        // A server that is gone need not be told, and one that does not listen is not told one connection after the other.
+        let _ = timeout(CANCEL, farewells).await;
     }
 
     async fn permit(&self) -> Result<OwnedSemaphorePermit, Error> {

@@ -5,6 +5,9 @@ use lapin::uri::AMQPUri;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+/// What RabbitMQ itself offers.
+const FRAME_MAX: u32 = 128 * 1024;
+
 /// Settings.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -35,7 +38,8 @@ impl Config {
             password.expose().clone_into(&mut uri.authority.userinfo.password);
         }
         uri.query.heartbeat.get_or_insert(self.heartbeat_s);
-        uri.query.connection_timeout.get_or_insert(self.connect_timeout_ms);
+        // Of what the broker offers the smaller counts: the driver makes room for 32 frames at once.
+        uri.query.frame_max.get_or_insert(FRAME_MAX);
         Ok(uri)
     }
 }

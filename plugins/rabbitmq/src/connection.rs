@@ -1,8 +1,9 @@
 //! The connection as calls see it, and the task that keeps it.
 
 use crate::config::Config;
-use crate::error;
-use crate::link::Link;
+use crate::leash::Leash;
+use crate::link::{FAREWELL, Link};
+use crate::{error, greeting};
 use chassis_guest::tokio::select;
 use chassis_guest::tokio::sync::{Notify, watch};
 use chassis_guest::tokio::task::JoinHandle;
@@ -18,11 +19,8 @@ use std::time::Duration;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// The driver keeps a thread for an attempt until it ends, so that the next one waits for it: but not for ever.
-const LONGEST_ATTEMPT: Duration = Duration::from_secs(30);
-
-/// How long the end of an instance waits for the connection's.
-const LAST_WAIT: Duration = Duration::from_secs(5);
+/// How long the end of an instance waits for the connection's: for the broker's good-bye, and then for the driver's thread.
+const LAST_WAIT: Duration = FAREWELL.saturating_mul(2);
 
 /// Starts a task that connects, and connects again whenever the connection is lost.
 pub fn keep(config: &Config, context: &Context) -> Result<Connection, Error> {
@@ -69,7 +67,7 @@ impl Connection {
         self.wait(|state| matches!(state, State::Up(_))).await
     }
 
-    /// Ends it for good. An attempt that is under way is waited for: the driver leaks what it holds when an attempt is given up.
+    /// Ends it for good, also an attempt that is under way.
     pub async fn close(&self) {
         self.stop.notify_one();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -101,15 +99,22 @@ struct Keeper {
     context: Context,
 }
 
+/// How an attempt ended.
+enum Attempt {
+    Connected(Arc<Link>),
+    Failed(Error),
+    Stopped,
+}
+
 impl Keeper {
     async fn run(self, state: watch::Sender<State>, stop: &Notify) {
         let mut wait = FIRST_WAIT;
+        let mut version = None;
         loop {
-            match self.connect(&state).await {
-                Ok(link) => {
+            match self.connect(&mut version, stop).await {
+                Attempt::Connected(link) => {
                     wait = FIRST_WAIT;
                     self.context.log(Level::Info, "connected to rabbitmq", []);
-                    let link = Arc::new(link);
                     state.send_replace(State::Up(Arc::clone(&link)));
                     select! {
                         () = lost(&link) => {}
@@ -118,7 +123,7 @@ impl Keeper {
                     self.context.log(Level::Warn, "lost the connection to rabbitmq", []);
                     state.send_replace(State::Connecting);
                 }
-                Err(error) => {
+                Attempt::Failed(error) => {
                     if wait == FIRST_WAIT {
                         let why = error.message().to_owned().into();
                         self.context.log(Level::Warn, "cannot connect to rabbitmq", [("error", why)]);
@@ -130,23 +135,41 @@ impl Keeper {
                     }
                     wait = LONGEST_WAIT.min(wait * 2);
                 }
+                Attempt::Stopped => return,
             }
         }
     }
 
-    async fn connect(&self, state: &watch::Sender<State>) -> Result<Link, Error> {
-        let late = || Error::unavailable("rabbitmq did not answer the attempt to connect in time");
+    /// One attempt. `version` is the broker's as long as there is no doubt that it is one.
+    async fn connect(&self, version: &mut Option<String>, stop: &Notify) -> Attempt {
+        let leash = Arc::new(Leash::default());
+        let mut attempt = Box::pin(self.dial(version, &leash));
+        let given_up = select! {
+            connected = timeout(self.patience, &mut attempt) => match connected {
+                Ok(Ok(link)) => return Attempt::Connected(Arc::new(link)),
+                Ok(Err(error)) => return Attempt::Failed(error),
+                Err(_) => {
+                    Attempt::Failed(Error::unavailable("rabbitmq did not answer the attempt to connect in time"))
+                }
+            },
+            () = stop.notified() => Attempt::Stopped,
+        };
+        leash.pull();
+        // The driver's thread sees the end of its socket; what it holds is gone with it.
+        let _ = timeout(FAREWELL, attempt).await;
+        *version = None;
+        given_up
+    }
+
+    async fn dial(&self, version: &mut Option<String>, leash: &Arc<Leash>) -> Result<Link, Error> {
+        let version = match version {
+            Some(version) => version,
+            None => version.insert(greeting::version(&self.uri).await?),
+        };
         let name = format!("chassis: {}", self.context.instance());
         let properties = ConnectionProperties::default().with_connection_name(name.into());
-        let mut attempt = Box::pin(lapin::Connection::connect_uri(self.uri.clone(), properties));
-        let connected = match timeout(self.patience, &mut attempt).await {
-            Ok(connected) => connected,
-            Err(_) => {
-                state.send_replace(State::Down(late()));
-                timeout(LONGEST_ATTEMPT, attempt).await.map_err(|_| late())?
-            }
-        };
-        let connection = connected.map_err(|error| error::connecting(&error))?;
-        Ok(Link::new(connection))
+        let connection = leash.connect(self.uri.clone(), properties).await;
+        let connection = connection.map_err(|error| error::connecting(&error))?;
+        Ok(Link::new(connection, version.clone(), Arc::clone(leash)))
     }
 }

@@ -2,9 +2,8 @@
 
 use crate::config::Config;
 use crate::connection::{self, Connection};
+use crate::error;
 use crate::receipts::Receipts;
-use crate::{error, version};
-use chassis_guest::tokio::sync::OnceCell;
 use chassis_guest::{Context, Error, Health, Operations, Plugin};
 use lapin::options::BasicQosOptions;
 use std::sync::Arc;
@@ -15,7 +14,6 @@ pub struct Rabbit {
     pub(crate) context: Context,
     pub(crate) connection: Connection,
     pub(crate) receipts: Arc<Receipts>,
-    version: OnceCell<String>,
 }
 
 impl Plugin for Rabbit {
@@ -27,7 +25,7 @@ impl Plugin for Rabbit {
 
     async fn open(config: Config, context: Context) -> Result<Self, Error> {
         let connection = connection::keep(&config, &context)?;
-        Ok(Self { config, context, connection, receipts: Receipts::new(), version: OnceCell::new() })
+        Ok(Self { config, context, connection, receipts: Receipts::new() })
     }
 
     async fn health(&self) -> Result<Health, Error> {
@@ -35,11 +33,10 @@ impl Plugin for Rabbit {
         // The smallest question that has an answer.
         let asked = lease.channel.basic_qos(0, BasicQosOptions::default());
         asked.await.map_err(|error| error::of(&error))?;
+        let server_version = lease.version().to_owned();
         lease.give_back();
-        let uri = self.config.uri()?;
-        let version = self.version.get_or_init(|| version::ask(&uri)).await;
-        let details = [("vhost".to_owned(), uri.vhost)].into();
-        Ok(Health { server_version: version.clone(), details, pool: None })
+        let details = [("vhost".to_owned(), self.config.uri()?.vhost)].into();
+        Ok(Health { server_version, details, pool: None })
     }
 
     async fn close(&self) {

@@ -6,11 +6,12 @@ mod connection;
 mod consume;
 mod driver;
 mod error;
+mod greeting;
+mod leash;
 mod link;
 mod message;
 mod ops;
 mod publish;
 mod receipts;
-mod version;
 
 chassis_guest::export!(driver::Rabbit);

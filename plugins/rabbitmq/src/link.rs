@@ -1,6 +1,7 @@
 //! One connection and its channels.
 
 use crate::error;
+use crate::leash::Leash;
 use chassis_guest::Error;
 use chassis_guest::tokio::time::timeout;
 use lapin::options::ConfirmSelectOptions;
@@ -12,17 +13,20 @@ use std::time::Duration;
 const IDLE: usize = 64;
 
 /// How long a broker may take to say good-bye.
-const FAREWELL: Duration = Duration::from_secs(1);
+pub const FAREWELL: Duration = Duration::from_secs(1);
 
 /// One connection. When it is lost, there will be another one.
 pub struct Link {
     pub connection: Connection,
+    /// The broker's.
+    pub version: String,
+    leash: Arc<Leash>,
     idle: Mutex<Vec<Channel>>,
 }
 
 impl Link {
-    pub fn new(connection: Connection) -> Self {
-        Self { connection, idle: Mutex::default() }
+    pub fn new(connection: Connection, version: String, leash: Arc<Leash>) -> Self {
+        Self { connection, version, leash, idle: Mutex::default() }
     }
 
     /// A channel that nobody else uses: an error ends a channel and all that waits on it, and a returned message can be told
@@ -43,8 +47,10 @@ impl Link {
 
     /// Ends it in good order.
     pub async fn close(&self) {
-        // One that is lost already needs no good-bye.
-        let _ = timeout(FAREWELL, self.connection.close(200, "closed".into())).await;
+        // One that is lost already needs no good-bye; of one that hears none the driver's thread would not end.
+        if timeout(FAREWELL, self.connection.close(200, "closed".into())).await.is_err() {
+            self.leash.pull();
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Channel>> {
@@ -59,6 +65,11 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// The broker's version.
+    pub fn version(&self) -> &str {
+        &self.link.version
+    }
+
     /// The channel has nothing more on its way and may be used again.
     pub fn give_back(self) {
         let mut idle = self.link.idle();

@@ -1,8 +1,9 @@
 //! Messages: from an input to what is sent, from what is delivered to an output.
 
+use chassis_guest::Error;
+use chassis_guest::contracts::Origin;
 use chassis_guest::contracts::queue::{Message, Publish};
 use chassis_guest::serde_json::{self, Value};
-use chassis_guest::{Call, Error};
 use lapin::BasicProperties;
 use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
@@ -22,13 +23,14 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// Makes it; without an id of its own it gets `key`, or a new one.
-    pub fn new(call: &Call<'_>, input: Publish, key: Option<String>) -> Result<Self, Error> {
-        let id = input.message_id.or(key).unwrap_or_else(|| Uuid::new_v4().to_string());
+    /// Makes it; without an id of its own it gets its key, or a new one.
+    pub fn new(input: Publish, origin: &Origin) -> Result<Self, Error> {
+        let id = input.message_id.or_else(|| origin.idempotency_key.clone());
+        let id = id.unwrap_or_else(|| Uuid::new_v4().to_string());
         let body = serde_json::to_vec(&input.body)
             .map_err(|error| Error::invalid("body", "cannot be written as JSON").caused_by(&error))?;
         let mut headers = FieldTable::default();
-        let trace = call.trace_headers().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let trace = origin.trace_headers().map(|(name, value)| (name.to_owned(), value.to_owned()));
         for (name, value) in input.headers.into_iter().chain(trace) {
             headers.insert(short("headers", name)?, AMQPValue::LongString(value.into()));
         }

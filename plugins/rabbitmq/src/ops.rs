@@ -8,7 +8,7 @@ use chassis_guest::contracts::queue::{
     Consume, Declare, Depth, Message, Nack, Publish, Published, Purged, Queue, QueueKind, QueueName, Receipt,
     Receive, Received, Retract, Retracted, Settled,
 };
-use chassis_guest::contracts::{Batch, BatchOutput};
+use chassis_guest::contracts::{Batch, BatchOutput, Origin};
 use chassis_guest::{Call, Code, Error, Items};
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
@@ -40,7 +40,7 @@ impl Queue for Rabbit {
     }
 
     async fn publish(&self, call: Call<'_>, input: Publish) -> Result<Published, Error> {
-        let message = Outgoing::new(&call, input, call.idempotency_key().map(str::to_owned))?;
+        let message = Outgoing::new(input, &Origin::of(call))?;
         let mut results = publish::publish(&self.connection.link().await?, vec![message]).await;
         results.pop().unwrap_or_else(|| Err(Error::internal("no result of a message")))
     }
@@ -54,9 +54,8 @@ impl Queue for Rabbit {
         let mut results = BTreeMap::new();
         // An exchange that is not there ends the channel: each one has its own.
         let mut exchanges = BTreeMap::<String, (Vec<usize>, Vec<Outgoing>)>::new();
-        for (at, item) in input.items.into_iter().enumerate() {
-            let key = call.idempotency_key().map(|key| format!("{key}-{at}"));
-            match Outgoing::new(&call, item, key) {
+        for (at, (item, origin)) in input.into_items(call).enumerate() {
+            match Outgoing::new(item, &origin) {
                 Ok(message) => {
                     let (places, messages) = exchanges.entry(message.exchange.to_string()).or_default();
                     places.push(at);

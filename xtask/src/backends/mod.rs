@@ -13,6 +13,7 @@ mod report;
 mod start;
 mod state;
 mod stop;
+mod toxiproxy;
 
 use anyhow::{Result, bail};
 use clap::Subcommand;
@@ -25,6 +26,7 @@ pub use self::install::packages;
 pub use self::report::Standing;
 pub use self::start::start;
 pub use self::stop::{stop, stop_all};
+pub use self::toxiproxy::toxiproxy;
 
 /// Every server there is. A new one is a file here and a line in this list.
 const ALL: [&dyn Backend; 6] = [
@@ -94,6 +96,16 @@ pub fn environment() -> Result<Vec<(&'static str, String)>> {
     let running = ALL.iter().filter_map(|backend| {
         let server = state.servers.get(backend.name())?;
         server.alive().map(|_| (backend.variable(), server.url.clone()))
+    });
+    Ok(running.collect())
+}
+
+/// The processes of the servers that run, as environment variables (`CHASSIS_REDIS_PID`): for whoever wants one to stand still.
+pub fn process_ids() -> Result<Vec<(String, String)>> {
+    let state = State::read(&place::backends())?;
+    let running = ALL.iter().filter_map(|backend| {
+        let process = state.servers.get(backend.name())?.alive()?;
+        Some((format!("CHASSIS_{}_PID", backend.name().to_uppercase()), process.pid.to_string()))
     });
     Ok(running.collect())
 }

@@ -2,7 +2,7 @@
 
 use crate::instance::{Instance, Shared, parse};
 use crate::operations::Nothing;
-use crate::{Call, Error, Plugin, Upload};
+use crate::{Call, Error, Plugin};
 use chassis_abi::ChassisCall;
 use serde::de::DeserializeOwned;
 
@@ -24,7 +24,6 @@ impl At {
 pub struct Env<P: Plugin> {
     pub(super) instance: *const Instance<P>,
     pub(super) call: *const ChassisCall,
-    pub(super) upload: Option<Upload>,
 }
 
 // SAFETY: both pointers are to what any thread may read: the instance is Sync, the call unchanging.
@@ -80,10 +79,5 @@ impl<P: Plugin> Env<P> {
                 "the input is refused: it is no JSON object",
             )),
         }
-    }
-
-    /// The call's upload; empty the second time.
-    pub fn take_upload(&mut self) -> Upload {
-        self.upload.take().unwrap_or_default()
     }
 }

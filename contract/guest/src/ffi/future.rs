@@ -9,6 +9,7 @@ use crate::instance::Shared;
 use crate::stream::{Items, Producer};
 use chassis_abi::call::{PENDING, READY};
 use chassis_abi::{ChassisFuture, ChassisOutcome, ChassisWaker, waker};
+use pin_project_lite::pin_project;
 use serde::Serialize;
 use std::ffi::c_void;
 use std::future::Future;
@@ -29,12 +30,7 @@ where
     F: Future<Output = Result<O, Error>> + Send + 'static,
     O: Serialize,
 {
-    begin(at, async move {
-        match future.await {
-            Ok(output) => success(&output, None),
-            Err(error) => failure(error),
-        }
-    })
+    begin(at, Answer { future, outcome: |output: O| success(&output, None) })
 }
 
 /// Begins an operation that answers with JSON and a raw attachment.
@@ -43,12 +39,7 @@ where
     F: Future<Output = Result<(O, Vec<u8>), Error>> + Send + 'static,
     O: Serialize,
 {
-    begin(at, async move {
-        match future.await {
-            Ok((output, raw)) => success(&output, Some(raw)),
-            Err(error) => failure(error),
-        }
-    })
+    begin(at, Answer { future, outcome: |(output, raw): (O, Vec<u8>)| success(&output, Some(raw)) })
 }
 
 /// Begins an operation that answers with raw bytes and no JSON.
@@ -56,12 +47,7 @@ pub fn begin_bytes<F>(at: At, future: F) -> ChassisFuture
 where
     F: Future<Output = Result<Vec<u8>, Error>> + Send + 'static,
 {
-    begin(at, async move {
-        match future.await {
-            Ok(raw) => ChassisOutcome { raw: owned(raw), ..ChassisOutcome::EMPTY },
-            Err(error) => failure(error),
-        }
-    })
+    begin(at, Answer { future, outcome: |raw| ChassisOutcome { raw: owned(raw), ..ChassisOutcome::EMPTY } })
 }
 
 /// Begins an operation that answers with a stream.
@@ -82,6 +68,32 @@ where
             Err(error) => failure(error),
         }
     })
+}
+
+pin_project! {
+    /// What an operation answers, as an outcome. Written by hand, as an async block would hold the future twice and copy it.
+    struct Answer<F, O> {
+        #[pin]
+        future: F,
+        outcome: O,
+    }
+}
+
+impl<F, T, O> Future for Answer<F, O>
+where
+    F: Future<Output = Result<T, Error>>,
+    O: Fn(T) -> ChassisOutcome,
+{
+    type Output = ChassisOutcome;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<ChassisOutcome> {
+        let this = self.project();
+        this.future.poll(context).map(|answer| match answer {
+            Ok(output) => (this.outcome)(output),
+            Err(error) => failure(error),
+        })
+    }
 }
 
 /// Boxes a future for the host.

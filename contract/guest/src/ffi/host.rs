@@ -1,6 +1,7 @@
 //! The host's table, and tasks that run on the host.
 
 use super::bytes::{bytes, lend};
+use crate::instance::Poison;
 use crate::io::{HostIo, HostTask};
 use chassis_abi::call::{PENDING, READY};
 use chassis_abi::{ChassisFuture, ChassisHost, ChassisOutcome, ChassisWaker, waker};
@@ -64,11 +65,12 @@ impl HostTable {
     pub(crate) fn spawn(
         &self,
         runtime: Handle,
+        poison: Poison,
         task: impl Future<Output = ()> + Send + 'static,
     ) -> Option<HostTask> {
         let spawn = self.get().spawn?;
         // The task may outlive the instance by a moment (abort is not instant), so it brings what it needs along.
-        let task = Task { runtime, future: task };
+        let task = Task { runtime, poison, future: task };
         let data = Box::into_raw(Box::new(task));
         let future = task_future(data);
         // SAFETY: the future is handed over.
@@ -78,6 +80,7 @@ impl HostTable {
 
 struct Task<F> {
     runtime: Handle,
+    poison: Poison,
     future: F,
 }
 
@@ -101,8 +104,11 @@ unsafe extern "C" fn poll_task<F: Future<Output = ()>>(
     }));
     match polled {
         Ok(Poll::Pending) => PENDING,
-        // A task that panicked has ended; what waits for it sees its channels closed.
-        Ok(Poll::Ready(())) | Err(_) => {
+        ended => {
+            // What waits for a task that panicked sees its channels closed; the instance is as spoilt as by a call's panic.
+            if ended.is_err() {
+                task.poison.set();
+            }
             // SAFETY: `out` may be written.
             unsafe { out.write(ChassisOutcome::EMPTY) };
             READY

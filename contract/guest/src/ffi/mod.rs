@@ -12,7 +12,7 @@ pub(crate) use bytes::{bytes, discard, take_owned};
 pub use env::{At, Env};
 pub use future::{begin_bytes, begin_raw, begin_stream, begin_unary};
 pub(crate) use host::HostTable;
-pub(crate) use outcome::{failure, success};
+pub(crate) use outcome::{failure, said, success};
 pub(crate) use stream::{drop_stream_of_host, grant_stream_of_host, poll_stream_of_host};
 
 use crate::instance::Instance;
@@ -71,7 +71,7 @@ unsafe extern "C" fn call<P: Plugin>(instance: *mut c_void, call: *const Chassis
     let (instance, call) = unsafe { (&*instance.cast::<Instance<P>>(), &*call) };
     // SAFETY: the upload is handed over with the call, once.
     let upload = unsafe { Upload::take(&raw const call.upload) };
-    let env = Env { instance, call, upload: Some(upload) };
+    let env = Env { instance, call };
     let at = env.at();
     if instance.shared.poisoned() {
         return begin(at, std::future::ready(poisoned()));
@@ -85,7 +85,7 @@ unsafe extern "C" fn call<P: Plugin>(instance: *mut c_void, call: *const Chassis
         return begin(at, std::future::ready(failure(error)));
     };
     // Making the future runs none of the author's code: the runtime is entered by its polls.
-    catch_unwind(AssertUnwindSafe(|| operation(env))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| operation(env, upload))).unwrap_or_else(|panic| {
         instance.shared.poison();
         begin(at, std::future::ready(panicked(&*panic)))
     })

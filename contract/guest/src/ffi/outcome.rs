@@ -33,11 +33,15 @@ pub(crate) fn failure(error: Error) -> ChassisOutcome {
     ChassisOutcome { code: error.code as u32, flags, json: owned(json), ..ChassisOutcome::EMPTY }
 }
 
+/// What a panic says.
+pub(crate) fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("of an unknown kind")
+}
+
 /// The outcome of what panicked. The effect may have happened before.
 pub(super) fn panicked(panic: &(dyn Any + Send)) -> ChassisOutcome {
-    let said =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    let message = format!("panic: {}", said.unwrap_or("of an unknown kind"));
+    let message = format!("panic: {}", said(panic));
     let mut outcome = failure(Error::internal(message).maybe_applied());
     outcome.flags |= FLAG_POISONED;
     outcome

@@ -110,7 +110,7 @@ async fn read(stream: &mut BufReader<TcpStream>) -> Option<Value> {
     Some(json!({ "method": method, "target": target, "headers": headers, "body": body }))
 }
 
-/// `status/CODE`, `retry/…`, `redirect`, `large/BYTES`, `chunked/BYTES`, `text`, `empty`, `twice`; anything else tells the request.
+/// `status/CODE`, `retry/…`, `broken/KIND`, `redirect`, `large/BYTES`, `chunked/BYTES`, `text`, `empty`, `twice`; anything else tells the request.
 fn answer(path: &str, request: &Value) -> Vec<u8> {
     let (what, how) = path.split_once('/').unwrap_or((path, ""));
     match what {
@@ -124,6 +124,12 @@ fn answer(path: &str, request: &Value) -> Vec<u8> {
             let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ntransfer-encoding: chunked\r\n";
             format!("{head}\r\n{:x}\r\n{body}\r\n0\r\n\r\n", body.len()).into_bytes()
         }
+        "broken" if how == "deep" => whole("200", "content-type: application/json", &"[".repeat(100_000)),
+        "broken" => whole(
+            "200",
+            &format!("content-type: {}/{how}", if how == "json" { "application" } else { "text" }),
+            "{\"cut",
+        ),
         "text" => whole("200", "content-type: text/plain", "snow ☃"),
         "empty" => b"HTTP/1.1 204 No Content\r\n\r\n".to_vec(),
         "twice" => whole("200", "x-twice: one\r\nx-twice: two", "{}"),

@@ -140,6 +140,8 @@ pub fn paths() -> Map<String, Value> {
                 "/v1/plugins",
                 get("plugins", "Plugins: loaded, and refused with the reason.", json_type, json!({})),
             ),
+            ("/v1/faults", faults()),
+            ("/v1/faults/{name}", fault()),
             ("/v1/instances", get("instances", "Instances and their operations.", json_type, json!({}))),
             ("/v1/flows", get("flows", "Flows and their input.", json_type, json!({}))),
             ("/v1/runs", runs),
@@ -173,6 +175,43 @@ pub fn paths() -> Map<String, Value> {
         ]
         .map(|(path, item)| (path.to_owned(), item)),
     )
+}
+
+/// Faults on purpose: on a host that allows them.
+fn faults() -> Value {
+    let answer = |id: &str, summary: &str| {
+        json!({
+            "operationId": format!("host.{id}"), "tags": ["host"], "summary": summary,
+            "responses": {
+                "200": {
+                    "description": summary,
+                    "headers": { "X-Trace-Id": { "$ref": "#/components/headers/trace_id" } },
+                    "content": { "application/json": { "schema": {} } },
+                },
+                "4XX": { "$ref": "#/components/responses/problem" },
+            },
+        })
+    };
+    let mut set = answer("fault_set", "Puts a fault in force, where the configuration allows that.");
+    set["requestBody"] = json!({ "required": true, "content": { "application/json": {
+        "schema": { "type": "object" },
+        "example": { "instance": "search", "operation": "index", "kind": "error", "code": "unavailable", "first": 3 },
+    } } });
+    json!({
+        "get": answer("faults", "Faults in force, and how many hits are left of each."),
+        "post": set,
+        "delete": answer("faults_clear", "Lifts every fault."),
+    })
+}
+
+fn fault() -> Value {
+    let mut delete = faults()["delete"].clone();
+    delete["operationId"] = json!("host.fault_clear");
+    delete["summary"] = json!("Lifts one fault.");
+    delete["parameters"] = json!([{
+        "name": "name", "in": "path", "required": true, "description": "The fault's name.", "schema": { "type": "string" },
+    }]);
+    json!({ "delete": delete })
 }
 
 /// The raw attachment of an item, in its line.

@@ -2,9 +2,10 @@
 
 use crate::cache::now;
 use crate::db::Db;
+use chassis_guest::contracts::Origin;
 use chassis_guest::contracts::queue::{Message, Publish, Published};
 use chassis_guest::serde_json;
-use chassis_guest::{Call, Code, Error};
+use chassis_guest::{Code, Error};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Row};
 use uuid::Uuid;
@@ -18,17 +19,12 @@ pub(super) async fn check_queue(db: &mut Db, queue: &str) -> Result<(), Error> {
 }
 
 /// Puts a message in, with the call's trace context among its headers, as a client of a broker does.
-pub(super) async fn publish(
-    db: &mut Db,
-    input: Publish,
-    call: Call<'_>,
-    key: Option<&str>,
-) -> Result<Published, Error> {
+pub(super) async fn publish(db: &mut Db, input: Publish, origin: Origin) -> Result<Published, Error> {
     check_queue(db, &input.queue).await?;
-    let message_id =
-        input.message_id.or_else(|| key.map(str::to_owned)).unwrap_or_else(|| Uuid::now_v7().to_string());
     let mut headers = input.headers;
-    headers.extend(call.trace_headers().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    headers.extend(origin.trace_headers().map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let message_id = input.message_id.or(origin.idempotency_key);
+    let message_id = message_id.unwrap_or_else(|| Uuid::now_v7().to_string());
     let insert = "INSERT INTO chassis_messages (queue, body, headers, message_id, exchange, routing_key)
         VALUES ($1, $2, $3, $4, $5, $1)";
     let query = sqlx::query(insert)

@@ -1,0 +1,184 @@
+//! A host as a process: started, asked, killed, started again.
+
+use anyhow::{Context, Result, bail};
+use reqwest::{Client, Method};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+
+/// A host that runs, or has run.
+pub struct Host {
+    child: Child,
+    base: String,
+    client: Client,
+    log: PathBuf,
+}
+
+/// The variable that makes this program the host itself, so that a test needs no other binary.
+pub const AS_HOST: &str = "CHASSIS_FAULTS_AS_HOST";
+/// The host's binary, where another than this one is meant.
+const BINARY: &str = "CHASSIS_HOST";
+/// How long a host may take to be ready: it takes up the runs of the one before it.
+const READY: Duration = Duration::from_secs(60);
+/// The longest that one request may take.
+const REQUEST: Duration = Duration::from_secs(30);
+
+impl Host {
+    /// Starts one with this configuration; its log goes to a file beside it. Returns when it is ready.
+    pub async fn start(config: &Path, log: &Path) -> Result<Self> {
+        let mut command = match std::env::var_os(BINARY) {
+            Some(binary) => Command::new(binary),
+            None => {
+                let mut command = Command::new(binary()?);
+                command.env(AS_HOST, "1");
+                command
+            }
+        };
+        command.arg("--config").arg(config).arg("run").env("CHASSIS__EDGE__LISTEN", "127.0.0.1:0");
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().context("cannot start the host")?;
+        let lines = child.stderr.take().context("the host has no log")?;
+        let (ready, address) = oneshot::channel();
+        tokio::spawn(keep(lines, log.to_owned(), ready));
+        let address = match tokio::time::timeout(READY, address).await {
+            Ok(Ok(address)) => address,
+            _ => {
+                let _ = child.start_kill();
+                bail!("the host was not ready; its log ends:\n{}", tail(log));
+            }
+        };
+        let client = Client::builder().timeout(REQUEST).build()?;
+        Ok(Self { child, base: format!("http://{address}"), client, log: log.to_owned() })
+    }
+
+    /// Ends it as the kernel does, in the middle of whatever it does.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await.context("cannot kill the host")
+    }
+
+    /// The same, without waiting until it is gone; the kernel gives its children's remains to whoever waits.
+    pub fn kill_now(&self) -> Result<()> {
+        let pid = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
+        let pid = pid.context("the host is gone already")?;
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).context("cannot kill the host")
+    }
+
+    /// Asks it to end in good order, and waits for that.
+    pub async fn stop(mut self) -> Result<()> {
+        if let Some(pid) = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        }
+        let ended = tokio::time::timeout(READY, self.child.wait()).await;
+        ended.map_err(|_| anyhow::anyhow!("the host did not end; its log ends:\n{}", tail(&self.log)))??;
+        Ok(())
+    }
+
+    /// Waits until it has ended by itself: false if it has not by then.
+    pub async fn ended_within(&mut self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.child.wait()).await.is_ok()
+    }
+
+    /// One request.
+    ///
+    /// # Errors
+    /// No answer: the host is gone, or too slow.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<(u16, Value)> {
+        self.ask_with(method, path, body, None).await
+    }
+
+    /// The same with an idempotency key.
+    pub async fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        key: Option<&str>,
+    ) -> Result<(u16, Value)> {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let answer = request.send().await?;
+        let status = answer.status().as_u16();
+        let bytes = answer.bytes().await?;
+        Ok((status, serde_json::from_slice(&bytes).unwrap_or_default()))
+    }
+
+    /// Runs a flow; a refusal is an answer too.
+    pub async fn flow(&self, name: &str, input: &Value, key: Option<&str>) -> Result<(u16, Value)> {
+        self.ask_with(Method::POST, &format!("/v1/flows/{name}"), Some(input), key).await
+    }
+
+    /// Puts a fault in force.
+    pub async fn fault(&self, fault: &Value) -> Result<()> {
+        let (status, answer) = self.ask(Method::POST, "/v1/faults", Some(fault)).await?;
+        if status == 200 { Ok(()) } else { bail!("the fault {fault} is refused: {answer}") }
+    }
+
+    /// Lifts every fault.
+    pub async fn clear(&self) -> Result<()> {
+        let (status, answer) = self.ask(Method::DELETE, "/v1/faults", None).await?;
+        if status == 200 { Ok(()) } else { bail!("the faults stay: {answer}") }
+    }
+
+    /// Waits until a fault has hit so many calls.
+    pub async fn hit(&self, name: &str, times: u64) -> Result<()> {
+        let begun = Instant::now();
+        while begun.elapsed() < REQUEST {
+            let (_, answer) = self.ask(Method::GET, "/v1/faults", None).await?;
+            let faults = answer["faults"].as_array().cloned().unwrap_or_default();
+            let hits = faults.iter().find(|fault| fault["name"] == name).map(|fault| fault["hits"].as_u64());
+            if hits.flatten().is_some_and(|hits| hits >= times) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        bail!("the fault `{name}` was never met; the host's log ends:\n{}", tail(&self.log))
+    }
+
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        tail(&self.log)
+    }
+}
+
+/// This program; of a test, the program beside it.
+fn binary() -> Result<PathBuf> {
+    let own = std::env::current_exe().context("this program does not know its own path")?;
+    let name = format!("chassis-faults{}", std::env::consts::EXE_SUFFIX);
+    let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(&name)).find(|path| path.exists());
+    Ok(beside.unwrap_or(own))
+}
+
+/// Writes the log into its file, and tells the address as soon as it is there.
+async fn keep(lines: tokio::process::ChildStderr, log: PathBuf, ready: oneshot::Sender<String>) {
+    let mut ready = Some(ready);
+    let mut lines = BufReader::new(lines).lines();
+    let file = tokio::fs::File::options().create(true).append(true).open(&log).await;
+    let Ok(mut file) = file else { return };
+    while let Ok(Some(line)) = lines.next_line().await {
+        let _ = file.write_all(line.as_bytes()).await;
+        let _ = file.write_all(b"\n").await;
+        let document: Value = serde_json::from_str(&line).unwrap_or_default();
+        if document["message"] == "ready"
+            && let Some(ready) = ready.take()
+        {
+            let _ = ready.send(document["address"].as_str().unwrap_or_default().to_owned());
+        }
+    }
+    let _ = file.flush().await;
+}
+
+/// The last lines of a file.
+pub fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().rev().take(20).collect();
+    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,75 @@
+//! `cargo xtask faults`: builds, starts the servers that are needed, and breaks create-user in every way.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::backends;
+use crate::build::{self, Plugin};
+use crate::cargo::cargo;
+use crate::place::target;
+
+#[derive(Args)]
+#[command(after_help = "\
+Parts: matrix-embedded, matrix-real, schedules, journal, random, network; without one, all.
+  cargo xtask faults matrix-embedded            needs no server; about a minute
+  cargo xtask faults schedules --seed 4711      one schedule again, as it failed
+  cargo xtask faults --json                     everything; the last line is the counts")]
+pub struct Options {
+    /// Which parts; all, if none is named
+    parts: Vec<String>,
+    /// The seed of everything that is left to chance
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Print the counts as JSON in the last line
+    #[arg(long)]
+    json: bool,
+    /// Build with optimisation: slower to begin with, then faster
+    #[arg(long)]
+    release: bool,
+    /// Anything else, such as --schedules N and --kills N
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// Runs the command; the exit code is the proof's.
+pub fn run(options: &Options) -> Result<u8> {
+    let named = |names: &[&str]| {
+        options.parts.is_empty() || options.parts.iter().any(|part| names.contains(&part.as_str()))
+    };
+    let real = named(&["matrix-real", "journal", "random", "network"]);
+    // The servers start while the compiler works.
+    let servers = real.then(|| std::thread::spawn(|| backends::start(&backends::chosen(&[])?)));
+    let plugins: Vec<Plugin> = build::plugins()?
+        .into_iter()
+        .filter(|plugin| !plugin.example && (real || plugin.name == "embedded"))
+        .collect();
+    let built = build::build_with(&plugins, &["chassis", "chassis-faults"], options.release);
+    if let Some(servers) = servers {
+        let outcomes = servers.join().map_err(|_| anyhow::anyhow!("starting the servers panicked"))??;
+        if outcomes.iter().any(|outcome| !outcome.runs()) {
+            bail!("these parts need the real servers; the one above says what it lacks");
+        }
+    }
+    let mut command = cargo(&["run", "-p", "chassis-faults"]);
+    if options.release {
+        command.arg("--release");
+    }
+    command.arg("--").args(&options.parts).args(&options.rest);
+    if let Some(seed) = options.seed {
+        command.args(["--seed", &seed.to_string()]);
+    }
+    if options.json {
+        command.arg("--json");
+    }
+    let profile = if options.release { "release" } else { "debug" };
+    command.env("CHASSIS_PLUGINS_DIR", built?).env("CHASSIS_HOST", target().join(profile).join("chassis"));
+    if real {
+        command.envs(backends::environment()?).envs(backends::process_ids()?);
+    }
+    if named(&["network"]) {
+        command.env("CHASSIS_TOXIPROXY", backends::toxiproxy()?);
+    }
+    let status = command.status()?;
+    // Killed by a signal is no success either.
+    Ok(status.code().map_or(1, |code| u8::try_from(code).unwrap_or(1)))
+}
