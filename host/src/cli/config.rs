@@ -4,6 +4,7 @@ use super::{Exit, Global};
 use crate::app::StartError;
 use crate::config::{check, show};
 use crate::flow::FlowSet;
+use crate::flow::check::{World, check_all};
 use crate::registry::Plugins;
 use crate::telemetry::Telemetry;
 use clap::{Args, Subcommand};
@@ -44,6 +45,7 @@ impl ConfigArgs {
                 check::check(&config, &plugins)?;
                 Telemetry::check(&config.telemetry).map_err(StartError::from)?;
                 let flows = FlowSet::load(&config.flows_dir).map_err(StartError::from)?;
+                check_all(&World::new(&config, &plugins), &flows)?;
                 let (instances, flows) = (config.instances.len(), flows.iter().count());
                 if global.json {
                     println!(

@@ -3,6 +3,7 @@
 use crate::app::StartError;
 use crate::config::{Problem, Problems};
 use crate::error::CallFailure;
+use crate::flow::set::FlowErrors;
 use crate::journal::OpenError;
 use chassis_abi::Code;
 use serde_json::{Value, json};
@@ -72,13 +73,19 @@ impl From<Problems> for Exit {
     }
 }
 
+impl From<FlowErrors> for Exit {
+    fn from(errors: FlowErrors) -> Self {
+        let document = json!({ "code": "flows", "problems": errors });
+        Self { code: CONFIG, document, text: errors.to_string() }
+    }
+}
+
 impl From<StartError> for Exit {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Config(problems) => problems.into(),
-            StartError::Flows(_) | StartError::Telemetry(_) => {
-                Self::plain(CONFIG, "config", error.to_string())
-            }
+            StartError::Flows(errors) => errors.into(),
+            StartError::Telemetry(_) => Self::plain(CONFIG, "config", error.to_string()),
             StartError::Journal(OpenError::Taken { .. } | OpenError::Store(_)) => {
                 Self::plain(UNAVAILABLE, "journal", error.to_string())
             }

@@ -2,7 +2,7 @@
 
 use super::remote::Remote;
 use super::runs::escaped;
-use super::{Exit, Global, exit, table};
+use super::{Exit, Global, exit, flow_check, table};
 use crate::app::App;
 use crate::config::Config;
 use crate::flow::FlowSet;
@@ -11,9 +11,10 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Run a flow, or list what flows there are
+/// Run flows, check them, or list what flows there are
 #[derive(Debug, Args)]
 pub struct Flow {
     #[command(subcommand)]
@@ -36,12 +37,27 @@ Examples:
     },
     /// List the flows with what they take
     List,
+    /// Tell everything that is wrong with flows, before they run; starts nothing
+    #[command(after_help = "\
+Each is told with file, line, column, field and the nearest right name: an instance, operation or field that there is not, steps
+that wait for each other, an input that does not fit the operation's schema, an effect that nothing takes back.
+The exit code is 3 if anything is wrong; with --json the problems go to standard error as {\"error\":{\"problems\":[…]}}.
+
+Examples:
+  chassis flow check                       all flows of the profile
+  chassis flow check draft/refund.toml     one that is not among them yet")]
+    Check {
+        /// The files; without any, all flows of the profile
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 impl Flow {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
         match self.command {
             FlowCommand::List => list(global),
+            FlowCommand::Check { files } => flow_check::run(global, &files).await,
             FlowCommand::Run { name, input } => run(global, &name, input).await,
         }
     }

@@ -9,6 +9,7 @@ mod draw_run;
 mod exit;
 mod fault;
 mod flow;
+mod flow_check;
 mod health;
 mod instances;
 mod plugins;
@@ -72,6 +73,7 @@ Examples:
   chassis instances                                   what can be called
   chassis call sessions set '{\"key\":\"a\",\"value\":1}'   call one operation
   chassis flow run get-user '{\"id\":1}'                run a flow
+  chassis flow check flows/get-user.toml              is a flow right, before it runs?
   chassis runs list --state stuck                     which runs need a hand?
   chassis --profile local health                      are the six real servers well?
   chassis config check --profile local                is the configuration right?

@@ -198,6 +198,12 @@ impl Edge {
     }
 }
 
+/// Whether a path is below what the edge answers itself.
+pub fn takes(path: &str) -> bool {
+    let first = |path: &str| path.split('/').nth(1).unwrap_or_default().to_owned();
+    routes().iter().any(|(template, _)| first(template) == first(path))
+}
+
 /// A body of JSON, as what it is meant to be; whatever does not fit is told with its field.
 async fn read_json<T: DeserializeOwned>(edge: &Edge, body: Body) -> Result<T, Problem> {
     let settings = edge.settings();

@@ -71,6 +71,16 @@ impl Problems {
         result.map_err(|problem| self.add(problem)).ok()
     }
 
+    /// How much is wrong.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Takes note of all of these too.
+    pub fn extend(&mut self, others: Self) {
+        self.0.extend(others.0);
+    }
+
     /// Whether nothing is wrong.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -172,6 +182,18 @@ impl<'a> Fields<'a> {
     pub fn get(&self, name: &str) -> Option<Node<'a>> {
         let value = self.table.get(name)?;
         Some(Node { path: join(&self.path, name), value })
+    }
+
+    /// A field of a field, however deep, if it is there.
+    pub fn path(&self, names: &[&str]) -> Option<Node<'a>> {
+        let (first, rest) = names.split_first()?;
+        let node = self.get(first)?;
+        if rest.is_empty() { Some(node) } else { node.fields().ok()?.path(rest) }
+    }
+
+    /// The path of the table itself.
+    pub fn at_path(&self) -> &str {
+        &self.path
     }
 
     /// A field that must be there.

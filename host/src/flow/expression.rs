@@ -88,6 +88,16 @@ impl Expression {
         Ok(Self { source: source.to_owned(), steps: walk.steps, program })
     }
 
+    /// As it is written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What it is made of.
+    pub(super) fn ast(&self) -> &IdedExpr {
+        self.program.expression()
+    }
+
     /// The steps whose results it uses.
     pub fn steps(&self) -> &BTreeSet<String> {
         &self.steps

@@ -5,6 +5,7 @@
 //! transition there is, and [`crate::journal`] what happened: a run that a dead host leaves is taken up (`recover`). A run calls roles through [`calls::Calls`] and knows no plugin.
 
 pub mod calls;
+pub mod check;
 mod child;
 pub(crate) mod clock;
 pub mod document;

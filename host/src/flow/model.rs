@@ -140,6 +140,8 @@ pub struct UndoCall {
     pub input: Template,
     /// Only if this holds.
     pub when: Option<Expression>,
+    /// With this input twice is the same as once, says the flow, whatever the operation does with others.
+    pub repeatable: bool,
 }
 
 impl fmt::Display for Target {

@@ -16,26 +16,38 @@ pub struct FlowSet {
 }
 
 impl FlowSet {
-    /// Reads every `*.toml` of a folder; the file's name is the flow's.
+    /// Reads every `*.toml` of a folder, but not the cases of `*.test.toml`; the file's name is the flow's.
     pub fn load(folder: &Path) -> Result<Self, FlowErrors> {
+        let (set, errors) = Self::load_what_can_be(folder);
+        if errors.0.is_empty() { Ok(set) } else { Err(errors) }
+    }
+
+    /// The same, without the files that cannot be read; what is wrong with them comes along.
+    pub fn load_what_can_be(folder: &Path) -> (Self, FlowErrors) {
         let mut set = Self::default();
-        let mut errors = Vec::new();
-        let entries =
-            std::fs::read_dir(folder).map_err(|error| FlowErrors(vec![unreadable(folder, &error)]))?;
+        let entries = match std::fs::read_dir(folder) {
+            Ok(entries) => entries,
+            Err(error) => return (set, FlowErrors(vec![unreadable(folder, &error)])),
+        };
         let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-        files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        files.retain(|path| is_flow(path));
         files.sort();
+        let mut errors = Vec::new();
         for path in files {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            match std::fs::read_to_string(&path) {
-                Err(error) => errors.push(unreadable(&path, &error)),
-                Ok(text) => match Flow::parse(&name, &path.display().to_string(), &text) {
-                    Ok(flow) => set.insert(flow),
-                    Err(wrong) => errors.extend(wrong.0),
-                },
+            match Self::read(&path) {
+                Ok(flow) => set.insert(flow),
+                Err(wrong) => errors.extend(wrong.0),
             }
         }
-        if errors.is_empty() { Ok(set) } else { Err(FlowErrors(errors)) }
+        (set, FlowErrors(errors))
+    }
+
+    /// Reads one file; its name is the flow's.
+    pub fn read(path: &Path) -> Result<Flow, FlowErrors> {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let text =
+            std::fs::read_to_string(path).map_err(|error| FlowErrors(vec![unreadable(path, &error)]))?;
+        Flow::parse(&name, &path.display().to_string(), &text)
     }
 
     /// Adds a flow; replaces one of the same name.
@@ -45,14 +57,30 @@ impl FlowSet {
 
     /// A flow by name; the failure names the nearest one.
     pub fn get(&self, name: &str) -> Result<&Arc<Flow>, CallFailure> {
-        let names: Vec<&str> = self.flows.keys().map(String::as_str).collect();
-        self.flows.get(name).ok_or_else(|| CallFailure::new(Code::NotFound, unknown("flow", name, &names)))
+        let unknown = || CallFailure::new(Code::NotFound, unknown("flow", name, &self.names()));
+        self.flows.get(name).ok_or_else(unknown)
+    }
+
+    /// A flow by name, if it is there.
+    pub fn find(&self, name: &str) -> Option<&Arc<Flow>> {
+        self.flows.get(name)
+    }
+
+    /// The names of all flows.
+    pub fn names(&self) -> Vec<&str> {
+        self.flows.keys().map(String::as_str).collect()
     }
 
     /// All flows, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Flow>> {
         self.flows.values()
     }
+}
+
+/// Whether a file is a flow, by its name.
+pub fn is_flow(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with(".toml") && !name.ends_with(".test.toml") && !name.starts_with('.')
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> FlowError {

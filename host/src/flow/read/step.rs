@@ -186,11 +186,12 @@ fn undo(node: &Node<'_>, visible: Names<'_>, problems: &mut Problems) -> Option<
         return Some(Undo::Nothing);
     }
     let fields = problems.keep(node.fields())?;
-    fields.only(&["call", "input", "when"], problems);
+    fields.only(&["call", "input", "when", "repeatable"], problems);
     let call = problems.keep(fields.require("call").and_then(|node| target(&node)));
     let input = input(&fields, visible, problems);
     let when = fields.read("when", problems, |node| condition(node, visible));
-    Some(Undo::Call(Box::new(UndoCall { call: call?, input, when })))
+    let repeatable = fields.read("repeatable", problems, Node::flag).unwrap_or_default();
+    Some(Undo::Call(Box::new(UndoCall { call: call?, input, when, repeatable })))
 }
 
 fn target(node: &Node<'_>) -> Result<Target, Problem> {

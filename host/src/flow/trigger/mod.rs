@@ -6,6 +6,9 @@ pub use schedule::Schedule;
 
 use super::template::Template;
 
+/// The operation that brings messages, of whoever plays the role of a broker.
+pub const CONSUME: &str = "queue.consume";
+
 /// Something that starts runs.
 #[derive(Debug)]
 pub struct Trigger {
@@ -65,6 +68,15 @@ impl Kind {
 }
 
 impl Route {
+    /// Whether a request can be meant for both.
+    pub fn meets(&self, other: &Self) -> bool {
+        let shape = |route: &Self| -> Vec<Option<String>> {
+            let plain = |segment: &str| (!segment.starts_with('{')).then(|| segment.to_owned());
+            route.path.split('/').map(plain).collect()
+        };
+        self.method == other.method && shape(self) == shape(other)
+    }
+
     /// The names in braces: `id`.
     pub fn parameters(&self) -> impl Iterator<Item = &str> {
         self.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
