@@ -91,6 +91,7 @@ impl Queue for Rabbit {
     }
 
     async fn retract(&self, _: Call<'_>, input: Retract) -> Result<Retracted, Error> {
+        let _one_at_a_time = self.looking.lock().await;
         let lease = self.lease().await?;
         let queue = short("queue", &*input.queue)?;
         let passive = QueueDeclareOptions::default().passive();
