@@ -38,15 +38,12 @@ const LASTS: Duration = Duration::from_millis(2_500);
 const WELL: Duration = Duration::from_millis(700);
 
 /// Runs every trouble with every server; the tally's cells are these.
-pub async fn run(report: &Report) -> Result<Tally> {
+pub async fn run(options: &Options, report: &Report) -> Result<Tally> {
     let toxiproxy = Toxiproxy::start().await?;
     let own = Urls::from_environment()?;
     let (proxied, proxies) = proxied(&toxiproxy, &own).await?;
-    let options = Options {
-        urls: Some(proxied),
-        attempt_timeout: Some(Duration::from_millis(800)),
-        ..Options::default()
-    };
+    let options =
+        Options { urls: Some(proxied), attempt_timeout: Some(Duration::from_millis(800)), ..options.clone() };
     let site = Site::new(Servers::Real, &options).await?;
     let host = Arc::new(site.first_host().await?);
     let (mut tally, mut done) = (Tally::default(), 0);

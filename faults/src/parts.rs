@@ -23,6 +23,9 @@ pub struct Options {
     /// The counts as one line of JSON
     #[arg(long)]
     json: bool,
+    /// Take the undo out of the flow: then the proof must fail, and say which users are orphans
+    #[arg(long)]
+    without_undo: bool,
     /// How many random schedules
     #[arg(long, default_value_t = 10_000)]
     schedules: usize,
@@ -82,7 +85,7 @@ async fn all(options: &Options) -> Result<Counts> {
 }
 
 async fn one(part: Part, options: &Options, report: &Report, counts: &mut Counts) -> Result<Tally> {
-    let plain = site::Options::default();
+    let plain = site::Options { without_undo: options.without_undo, ..site::Options::default() };
     let seed = options.seed.unwrap_or(1);
     Ok(match part {
         Part::MatrixEmbedded | Part::MatrixReal => {
@@ -94,7 +97,7 @@ async fn one(part: Part, options: &Options, report: &Report, counts: &mut Counts
         Part::Schedules => {
             // A seed that is named is that of one schedule which failed.
             let count = if options.seed.is_some() { 1 } else { options.schedules };
-            let tally = schedules::run(seed, count, true, report)?;
+            let tally = schedules::run(seed, count, !options.without_undo, report)?;
             counts.schedules += tally.cells;
             tally
         }
@@ -105,12 +108,12 @@ async fn one(part: Part, options: &Options, report: &Report, counts: &mut Counts
             tally
         }
         Part::Random => {
-            let tally = random_kills::run(options.kills, seed, report).await?;
+            let tally = random_kills::run(options.kills, seed, &plain, report).await?;
             counts.random_kills += tally.cells;
             tally
         }
         Part::Network => {
-            let tally = network::run(report).await?;
+            let tally = network::run(&plain, report).await?;
             counts.network += tally.cells;
             tally
         }

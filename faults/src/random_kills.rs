@@ -37,12 +37,12 @@ struct Load {
 }
 
 /// Runs it; the tally's cells are the kills.
-pub async fn run(kills: usize, seed: u64, report: &Report) -> Result<Tally> {
+pub async fn run(kills: usize, seed: u64, options: &Options, report: &Report) -> Result<Tally> {
     let options = Options {
         shared_journal: true,
         extra: FAULTS.to_owned(),
         attempt_timeout: Some(Duration::from_secs(2)),
-        ..Options::default()
+        ..options.clone()
     };
     let site = Site::new(Servers::Real, &options).await?;
     let first = site.first_host().await?;

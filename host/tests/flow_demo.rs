@@ -16,7 +16,9 @@ async fn play(test: &str, source: Source) -> Option<Report> {
         return None;
     }
     std::env::set_current_dir(TOP).unwrap();
-    Some(demo::run(&Options { source, json: true }).await.unwrap())
+    // The test is not the program, which is run as a second host.
+    let binary = env!("CARGO_BIN_EXE_chassis").into();
+    Some(demo::run(&Options { source, binary, json: true }).await.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

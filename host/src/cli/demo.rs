@@ -14,7 +14,10 @@ pub struct Demo {}
 
 impl Demo {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
-        let report = demo::run(&demo::Options { source: global.source(), json: global.json }).await?;
+        let binary = std::env::current_exe()
+            .map_err(|error| Exit::failed(format!("this program does not know its own path: {error}")))?;
+        let options = demo::Options { source: global.source(), binary, json: global.json };
+        let report = demo::run(&options).await?;
         Ok(if report.ok() { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
     }
 }

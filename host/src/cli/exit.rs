@@ -55,6 +55,11 @@ impl Exit {
         Self::plain(INTERRUPTED, "interrupted", "interrupted: the call is cancelled".to_owned())
     }
 
+    /// What it says.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     fn plain(code: u8, kind: &str, text: String) -> Self {
         Self { code, document: json!({ "code": kind, "message": text }), text }
     }

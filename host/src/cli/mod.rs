@@ -19,6 +19,7 @@ mod runs;
 mod table;
 
 pub use exit::Exit;
+pub(crate) use remote::Remote;
 
 use crate::config::{Config, Source};
 use clap::{Args, Parser, Subcommand};

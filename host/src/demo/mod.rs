@@ -5,10 +5,13 @@
 
 mod act;
 mod api;
+mod breaker;
 mod cache;
+mod death;
 mod failure;
 mod health;
 mod messages;
+mod other;
 mod outage;
 mod people;
 mod plugins;
@@ -20,6 +23,7 @@ mod start;
 mod stores;
 mod users;
 
+pub use other::Other;
 pub use outage::Outage;
 pub use report::{Check, Report};
 pub use screen::Screen;
@@ -51,6 +55,8 @@ pub struct Stage {
     pub started_in: Duration,
     /// How a backend is stopped and started.
     pub outage: Outage,
+    /// How a second host is started.
+    pub other: Other,
 }
 
 /// The roles that the flows name.
@@ -90,6 +96,9 @@ impl Demo {
         messages::play(self).await;
         api::play(self).await;
         failure::play(self).await;
+        if let Some(host) = death::play(self).await {
+            breaker::play(self, &host).await;
+        }
     }
 
     /// Does something that is to succeed, below a span of its own; the text is what it found.

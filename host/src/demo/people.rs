@@ -32,6 +32,9 @@ pub const PEOPLE: [Person; 6] = [
 pub const LATECOMER: Person =
     person("margaret", "Margaret Hamilton", "Coined the words software engineering.", "dark");
 
+/// The one who is tried while the host dies.
+pub const ORPHAN: Person = person("radia", "Radia Perlman", "Taught bridges to span a tree.", "dark");
+
 impl Person {
     /// The e-mail address.
     pub fn email(&self) -> String {

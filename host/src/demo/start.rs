@@ -1,6 +1,6 @@
 //! From a profile to a stage, and back to an empty one.
 
-use super::{Outage, ROLES, Report, Screen, Stage, play};
+use super::{Other, Outage, ROLES, Report, Screen, Stage, play};
 use crate::app::{App, StartError};
 use crate::config::{Config, Source};
 use std::collections::BTreeMap;
@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub struct Options {
     /// The configuration.
     pub source: Source,
+    /// The program, which is also run as a second host.
+    pub binary: PathBuf,
     /// The report is printed as JSON in the last line; everything else goes to standard error.
     pub json: bool,
 }
@@ -25,7 +27,9 @@ pub async fn run(options: &Options) -> Result<Report, StartError> {
     config.telemetry.log = "error".to_owned();
     screen.line(&format!("chassis demo, profile {}", config.name));
     let app = App::start(config).await?;
-    let stage = stage(&app);
+    let other =
+        Other { binary: options.binary.clone(), source: options.source.clone(), data: data.0.clone() };
+    let stage = stage(&app, other);
     let outage = stage.outage.clone();
     let report = tokio::select! {
         report = play(stage, screen) => report,
@@ -43,7 +47,7 @@ pub async fn run(options: &Options) -> Result<Report, StartError> {
     Ok(report)
 }
 
-fn stage(app: &App) -> Stage {
+fn stage(app: &App, other: Other) -> Stage {
     let player = |role: &str| Some((role.to_owned(), app.registry.role(role)?.name().to_owned()));
     let roles: BTreeMap<String, String> = ROLES.into_iter().filter_map(player).collect();
     // The role that is taken away.
@@ -57,6 +61,7 @@ fn stage(app: &App) -> Stage {
         engine: app.engine.clone(),
         telemetry: app.telemetry.clone(),
         outage: Outage::of(search, file),
+        other,
         started_in: app.started_in(),
         roles,
     }

@@ -15,6 +15,8 @@ use std::time::Duration;
 
 /// A journal in Postgres.
 pub struct PostgresStore {
+    /// For the writer and the lease, which no crowd of readers may keep waiting: a host that cannot renew loses its runs.
+    own: PgPool,
     pool: PgPool,
     sql: Texts,
 }
@@ -59,8 +61,10 @@ WITH old AS (
 )
 DELETE FROM chassis_runs AS r USING old WHERE r.id = old.id";
 
-/// One writes, the others read and keep the lease.
-const CONNECTIONS: u32 = 4;
+/// One writes, the other keeps the lease.
+const OWN: u32 = 2;
+/// For those who look how a run stands, however many they are.
+const READERS: u32 = 3;
 const ACQUIRE: Duration = Duration::from_secs(2);
 
 impl PostgresStore {
@@ -70,21 +74,22 @@ impl PostgresStore {
             |error: sqlx::Error| StoreError::of("database cannot be opened, and so everything", error);
         let options = PgConnectOptions::from_str(url).map_err(failed)?;
         let options = options.application_name("chassis journal").disable_statement_logging();
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
+        let pool_of = |connections| {
             // A connection that broke fails its first statement, and that is tried again.
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
-        let migrated = schema::migrator().run(&pool).await;
+            PgPoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE)
+                .test_before_acquire(false)
+        };
+        let own = pool_of(OWN).connect_with(options.clone()).await.map_err(failed)?;
+        let pool = pool_of(READERS).connect_lazy_with(options);
+        let migrated = schema::migrator().run(&own).await;
         migrated.map_err(|error| {
             StoreError::of("cannot be brought to this build's tables, and so everything", error)
         })?;
         let now = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)";
-        let own = "json_array_elements_text(CAST($2 AS json))";
-        Ok(Self { pool, sql: Texts::new(now, own, "FOR UPDATE OF r SKIP LOCKED") })
+        let mine = "json_array_elements_text(CAST($2 AS json))";
+        Ok(Self { own, pool, sql: Texts::new(now, mine, "FOR UPDATE OF r SKIP LOCKED") })
     }
 
     async fn reading(&self) -> Result<PoolConnection<Postgres>, StoreError> {
@@ -92,7 +97,7 @@ impl PostgresStore {
     }
 
     async fn writing(&self) -> Result<PoolConnection<Postgres>, StoreError> {
-        self.reading().await
+        self.own.acquire().await.map_err(|error| StoreError::of("connection", error))
     }
 }
 
@@ -172,6 +177,32 @@ impl Store for PostgresStore {
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.pool.close())
+        Box::pin(async move {
+            self.pool.close().await;
+            self.own.close().await;
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_crowd_of_readers_costs_no_host_its_lease() {
+        let Ok(url) = std::env::var("CHASSIS_POSTGRES_URL") else {
+            println!("skipped: a_crowd_of_readers_costs_no_host_its_lease: CHASSIS_POSTGRES_URL is not set");
+            return;
+        };
+        let store = PostgresStore::open(&url).await.unwrap();
+        let mut readers = Vec::new();
+        for _ in 0..store.pool.options().get_max_connections() {
+            readers.push(store.reading().await.unwrap());
+        }
+        store.renew("crowded", "crowded", 1_000).await.unwrap();
+        store.commit(&[]).await.unwrap();
+        store.release("crowded").await.unwrap();
+        drop(readers);
+        store.close().await;
     }
 }

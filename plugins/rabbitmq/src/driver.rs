@@ -5,6 +5,7 @@ use crate::connection::{self, Connection};
 use crate::error;
 use crate::receipts::Receipts;
 use chassis_guest::{Context, Error, Health, Operations, Plugin};
+use futures_util::lock::Mutex as Lock;
 use lapin::options::BasicQosOptions;
 use std::sync::Arc;
 
@@ -14,6 +15,8 @@ pub struct Rabbit {
     pub(crate) context: Context,
     pub(crate) connection: Connection,
     pub(crate) receipts: Arc<Receipts>,
+    /// Held by the one who looks through a queue: what he holds meanwhile, another would not find.
+    pub(crate) looking: Lock<()>,
 }
 
 impl Plugin for Rabbit {
@@ -25,7 +28,7 @@ impl Plugin for Rabbit {
 
     async fn open(config: Config, context: Context) -> Result<Self, Error> {
         let connection = connection::keep(&config, &context)?;
-        Ok(Self { config, context, connection, receipts: Receipts::new() })
+        Ok(Self { config, context, connection, receipts: Receipts::new(), looking: Lock::new(()) })
     }
 
     async fn health(&self) -> Result<Health, Error> {

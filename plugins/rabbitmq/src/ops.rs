@@ -91,12 +91,12 @@ impl Queue for Rabbit {
     }
 
     async fn retract(&self, _: Call<'_>, input: Retract) -> Result<Retracted, Error> {
+        let _one_at_a_time = self.looking.lock().await;
         let lease = self.lease().await?;
         let queue = short("queue", &*input.queue)?;
-        let passive = QueueDeclareOptions::default().passive();
-        let waiting = lease.channel.queue_declare(queue.clone(), passive, FieldTable::default()).await;
         let (mut retracted, mut others) = (0, 0);
-        for _ in 0..waiting.map_err(|error| error::of(&error))?.message_count() {
+        // To its end, not by its count: the broker counts before it has put back what another looked at a moment ago.
+        loop {
             let got = lease.channel.basic_get(queue.clone(), BasicGetOptions::default()).await;
             let Some(message) = got.map_err(|error| error::of(&error))? else { break };
             if message::id(&message).as_deref() == Some(&*input.message_id) {

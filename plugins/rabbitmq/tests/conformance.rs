@@ -1,6 +1,7 @@
 //! The conformance suite, against the real broker.
 
 use chassis_testkit::{Bench, Case, Outcome, ServerSource, Subject, cases, expect_eq, queue};
+use futures_util::future::join_all;
 use serde_json::json;
 
 #[test]
@@ -25,6 +26,7 @@ fn conformance() {
 const OWN: &[Case] = cases! {
     "health tells the broker's own version" => version,
     "an exchange that is not there, or leads nowhere, harms no other message" => exchanges,
+    "messages that are taken back at the same time are all taken back" => retracts,
 };
 
 async fn version(bench: &Bench) -> Outcome {
@@ -54,4 +56,18 @@ async fn exchanges(bench: &Bench) -> Outcome {
     }
     let output = bench.call("delete", json!({ "queue": queue })).await?;
     expect_eq("messages", &output, &json!({ "purged": 2 }))
+}
+
+async fn retracts(bench: &Bench) -> Outcome {
+    let queue = bench.unique("chassis_test");
+    bench.call("declare", json!({ "queue": queue })).await?;
+    let ids: Vec<String> = (0..20).map(|n| format!("id-{n}")).collect();
+    let items: Vec<_> = ids.iter().map(|id| json!({ "queue": queue, "body": 1, "message_id": id })).collect();
+    bench.call("publish_many", json!({ "items": items })).await?;
+    let calls = ids.iter().map(|id| bench.call("retract", json!({ "queue": queue, "message_id": id })));
+    for output in join_all(calls).await {
+        expect_eq("a message", &output?, &json!({ "retracted": 1 }))?;
+    }
+    let output = bench.call("delete", json!({ "queue": queue })).await?;
+    expect_eq("messages left", &output, &json!({ "purged": 0 }))
 }
