@@ -20,6 +20,15 @@ plugin = "echo"
 plugin = "echo"
 [instances.narrow.policy]
 bulkhead = 1
+[instances.busy]
+plugin = "echo"
+[instances.busy.policy]
+tenant_rate_limit = { per_second = 0.1, burst = 1 }
+[instances.slow]
+plugin = "echo"
+[instances.slow.policy]
+attempt_timeout = "20ms"
+breaker = { consecutive = 4, open = "20s" }
 [instances.down]
 plugin = "echo"
 config = { down = true }
@@ -50,6 +59,7 @@ async fn a_whole_host_answers() {
     let (edge, app, _folder) = start().await;
     plugins_and_instances_are_told_with_reasons(&edge, &app).await;
     calls_go_through_the_registry_and_its_policies(&edge).await;
+    refusals_say_who_and_for_how_long(&edge).await;
     edge.stop().await;
     app.stop().await;
 }
@@ -80,9 +90,9 @@ async fn plugins_and_instances_are_told_with_reasons(edge: &Running, app: &App) 
     let instances = edge.get("/v1/instances").await.json();
     let names: Vec<_> =
         instances["instances"].as_array().unwrap().iter().map(|one| one["name"].clone()).collect();
-    assert_eq!(names, ["down", "echo", "narrow"]);
+    assert_eq!(names, ["busy", "down", "echo", "narrow", "slow"]);
     let paths = edge.get("/openapi.json").await.json()["paths"].clone();
-    for operation in instances["instances"][1]["operations"].as_array().unwrap() {
+    for operation in instances["instances"][2]["operations"].as_array().unwrap() {
         for name in names.iter().filter_map(|name| name.as_str()) {
             let path = format!("/v1/instances/{name}/{}", operation["name"].as_str().unwrap());
             assert!(paths[&path]["post"].is_object(), "{path}");
@@ -133,4 +143,45 @@ async fn calls_go_through_the_registry_and_its_policies(edge: &Running) {
     let server = spans.iter().find(|span| span["kind"] == "server").unwrap();
     let call = spans.iter().find(|span| span["kind"] != "server").unwrap();
     assert_eq!(call["parent_id"], server["span_id"]);
+}
+
+async fn refusals_say_who_and_for_how_long(edge: &Running) {
+    let (path, input) = ("/v1/instances/busy/echo", r#"{"value":1}"#);
+    assert_eq!(edge.post(path, input).await.status, 200);
+    let refused = edge.post(path, input).await;
+    let problem = refused.problem(429, "resource_exhausted");
+    assert_eq!(problem["policy"], "admission");
+    assert!(["10", "9"].contains(&refused.header("retry-after")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("without a tenant"), "{problem}");
+
+    // A read that is too slow is tried three times; the first failure of the next call opens the breaker.
+    let (path, input) = ("/v1/instances/slow/sleep", r#"{"ms": 60000}"#);
+    edge.post(path, input).await.problem(504, "deadline_exceeded");
+    edge.post(path, input).await.problem(504, "deadline_exceeded");
+    let refused = edge.post(path, input).await;
+    let problem = refused.problem(503, "unavailable");
+    assert_eq!((&problem["policy"], &problem["maybe_applied"]), (&json!("breaker"), &json!(false)));
+    assert_eq!(problem["causes"], json!(["deadline_exceeded: no answer within 20 ms"]));
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((10..=20).contains(&wait), "{problem}");
+    for (at, list) in [("/health", "instances"), ("/v1/instances", "instances")] {
+        let shown = edge.get(at).await.json();
+        let find =
+            |name: &str| shown[list].as_array().unwrap().iter().find(|one| one["name"] == name).unwrap();
+        let breakers = &find("slow")["breakers"];
+        assert_eq!(breakers["slow"]["state"], "open", "{at}");
+        assert!(breakers["slow"]["retry_after_ms"].is_number() && breakers["slow"]["cause"].is_string());
+        assert_eq!(find("echo")["breakers"], json!({ "echo": { "state": "closed" } }), "{at}");
+    }
+    let metrics = edge.get("/metrics").await;
+    let metrics = String::from_utf8_lossy(&metrics.body).into_owned();
+    for line in [
+        "chassis_breaker_state{name=\"slow\"} 2",
+        "chassis_breaker_state{name=\"echo\"} 0",
+        "chassis_breaker_transitions_total{name=\"slow\",to=\"open\"} 1",
+        "chassis_retries_total{name=\"slow\",operation=\"sleep\"} 2",
+        "chassis_retry_budget_exhausted_total{name=\"slow\"} 0",
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in\n{metrics}");
+    }
 }

@@ -232,6 +232,43 @@ async fn a_span_below_a_tracing_span_is_in_its_trace() {
     assert_eq!(received.spans().len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retried_call_is_one_span_and_over_http_each_try_is_one() {
+    let (received, telemetry) = start().await;
+    let failure = CallFailure::new(Code::Unavailable, "gone");
+    let retried = |(manifest, op)| {
+        let output = sample::output(&op).to_string();
+        call(&telemetry, manifest, op, |mut span, input| {
+            (2..=3).for_each(|n| span.resend(n, &failure, Instant::now(), input.to_string().as_bytes()));
+            span.finish_with(Ok(output.as_bytes()));
+        })
+    };
+    let made: Vec<Made> = operations().map(retried).collect();
+    telemetry.flush().await;
+    let (spans, metrics) = (received.spans(), telemetry.prometheus());
+    for made in &made {
+        let http = made.op.telemetry.kind == TelemetryKind::Http;
+        let (trace, root) = (made.root.trace_id().to_bytes(), made.root.span_id().to_bytes());
+        let tries = spans.iter().filter(|span| span.trace_id == trace && span.parent_span_id == root);
+        let told = |span: &Span| {
+            let found = attributes(&span.attributes);
+            let of = |name: &str| found.get(name).cloned().unwrap_or_default();
+            [of("http.request.resend_count"), of("chassis.outcome"), of("error.type"), of("chassis.attempt")]
+        };
+        let found: BTreeSet<[String; 4]> = tries.map(told).collect();
+        let wanted: &[[&str; 4]] = match http {
+            true => {
+                &[["", "error", "unavailable", ""], ["1", "error", "unavailable", "2"], ["2", "ok", "", "3"]]
+            }
+            false => &[["", "ok", "", "3"]],
+        };
+        let wanted: BTreeSet<_> = wanted.iter().map(|one| one.map(str::to_owned)).collect();
+        assert_eq!(found, wanted, "{}", made.title());
+        let calls = value_of(&metrics, "chassis_calls_total", &calls_labels(made, "ok", "ok"));
+        assert_eq!(calls, Some(1.0), "{}: however often it was tried", made.title());
+    }
+}
+
 async fn start() -> (Received, Telemetry) {
     let (received, endpoint) = Received::start().await;
     let config = Config { otlp_endpoint: Some(endpoint), ..Config::default() };

@@ -204,7 +204,7 @@ impl Instance {
                 if let Some((failure, at)) = attempt.failed {
                     span.resend(attempt.number, failure, at.into_std(), &json);
                 }
-                let (json, raw) = match attempt.another || gather.is_some() {
+                let (json, raw) = match attempt.another {
                     true => (json.clone(), raw.clone()),
                     false => (take(&mut json), take(&mut raw)),
                 };
@@ -225,10 +225,7 @@ impl Instance {
                     let _ = met.set(fault.name().clone());
                     return Sent::faulty(self, span.scope(fault.happen(&self.boundary, call)));
                 }
-                let Some(gather) = gather else {
-                    let call = span.scope(self.boundary.call(call));
-                    return Sent::Alone { call, place: None, secrets: &self.secrets };
-                };
+                let begin = |call| span.scope(self.boundary.call(call));
                 let item = |call: &Call| Item {
                     json: call.json.clone(),
                     key: call.idempotency_key.clone(),
@@ -238,7 +235,10 @@ impl Instance {
                     span: span.context().clone(),
                     deadline: attempt.told,
                 };
-                gather.send(self, index, call, item, |call| span.scope(self.boundary.call(call)))
+                match gather {
+                    None => Sent::Alone { call: begin(call), place: None, secrets: &self.secrets },
+                    Some(gather) => gather.send(self, index, call, item, begin),
+                }
             };
             let mut result = policy.run(&context, now, wait, send).await;
             if let Some(fault) = met.get() {

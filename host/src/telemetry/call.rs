@@ -156,6 +156,9 @@ impl CallSpan {
         let mut next = shape.record(&self.context, input);
         (next.parent, next.parent_is_remote) = (before.parent, before.parent_is_remote);
         next.set(KeyValue::new("http.request.resend_count", i64::from(number - 1)));
+        if number > 2 {
+            before.set(KeyValue::new("chassis.attempt", i64::from(number - 1)));
+        }
         shape.conclude(&mut before, outcome);
         before.finish(&shape.telemetry, &self.context, elapsed);
         self.context = shape.telemetry.sampler().sibling(&self.context);
