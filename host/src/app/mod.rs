@@ -71,6 +71,13 @@ impl App {
         report_in_flight(&telemetry, &registry);
         let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
         tracing::info!(flows = flows.iter().count(), "flows ready");
+        for flow in flows.iter().filter(|flow| !flow.triggers.is_empty()) {
+            let flow = flow.name.as_str();
+            tracing::warn!(
+                flow,
+                "nothing runs its triggers yet: it is started by POST /v1/flows/{flow} only"
+            );
+        }
         if registry.faults().enabled() {
             journal.observe(registry.faults().clone());
         }

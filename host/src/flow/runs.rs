@@ -119,6 +119,7 @@ impl Runs {
     pub async fn list(&self, filter: Filter) -> Result<RunPage, CallFailure> {
         let limit = filter.limit.clamp(1, PAGE);
         // One more tells whether there is another page.
+        self.journal.caught_up().await;
         let rows = self.journal.store().list(Filter { limit: limit + 1, ..filter }).await;
         let mut rows = rows.map_err(|error| unwritten(error.into(), false))?;
         let more = rows.len() > limit as usize;
@@ -238,6 +239,8 @@ impl Runs {
     }
 
     async fn row(&self, run: &str) -> Result<RunRow, CallFailure> {
+        // The answer of a run that only read may be faster than its entries.
+        self.journal.caught_up().await;
         let row =
             self.journal.store().run(run.to_owned()).await.map_err(|error| unwritten(error.into(), false))?;
         let missing = || {

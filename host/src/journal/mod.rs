@@ -170,6 +170,15 @@ impl Journal {
         }
     }
 
+    /// Waits until what was submitted before is written: whoever was answered by a run finds it. A run that only reads does not
+    /// itself wait for its entries.
+    pub async fn caught_up(&self) {
+        let end = self.0.writer.end();
+        while !self.0.writer.is_through(end) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
     /// Waits until everything that was submitted is written, lets other hosts have what is left, and closes the store.
     pub async fn close(&self) {
         const LONGEST: Duration = Duration::from_secs(5);

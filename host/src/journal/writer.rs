@@ -23,6 +23,9 @@ pub(super) struct Writer {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<(Batch, oneshot::Sender<Outcome>)>,
+    /// Batches that ever came, and those of them that are through, written or not.
+    came: u64,
+    through: u64,
     /// Whether somebody is writing.
     busy: bool,
     /// A probe said so.
@@ -52,6 +55,7 @@ impl Writer {
         let (sender, receiver) = oneshot::channel();
         let mut queue = self.queue();
         queue.waiting.push_back((batch, sender));
+        queue.came += 1;
         if !queue.busy && !queue.dead {
             queue.busy = true;
             tokio::spawn(self.clone().write());
@@ -65,12 +69,26 @@ impl Writer {
         !queue.busy && queue.waiting.is_empty()
     }
 
+    /// Where the queue ends now, for [`Writer::is_through`].
+    pub fn end(&self) -> u64 {
+        self.queue().came
+    }
+
+    /// Whether all that was in the queue before `end` is through, or never will be.
+    pub fn is_through(&self, end: u64) -> bool {
+        let queue = self.queue();
+        queue.through >= end || queue.dead
+    }
+
     async fn write(self: Arc<Self>) {
+        let mut last = 0;
         loop {
             let (mut batches, mut waiting) = (Vec::new(), Vec::new());
             {
                 let mut queue = self.queue();
+                queue.through += last;
                 let count = queue.waiting.len().min(GROUP);
+                last = count as u64;
                 if count == 0 {
                     queue.busy = false;
                     return;
@@ -103,6 +121,7 @@ impl Writer {
                     // What waits behind may go on from what failed, and must not be written without it. It is told while the queue
                     // is held, so that a run which submits more has heard of it.
                     let mut queue = self.queue();
+                    last += queue.waiting.len() as u64;
                     waiting.extend(queue.waiting.drain(..).map(|(_, sender)| sender));
                     for sender in waiting {
                         let _ = sender.send(Err(JournalError::Store(error.clone())));
