@@ -14,6 +14,8 @@ const CONFIG: &str = r#"
 listen = "127.0.0.1:0"
 [telemetry]
 log = "off"
+[journal]
+url = "memory"
 [instances.echo]
 plugin = "echo"
 [instances.narrow]

@@ -1,6 +1,7 @@
 //! Inserts on real servers, 32 in flight, gathered and not: two instances of the same plugin, one of them told to gather nothing.
 
 use crate::boundary::plugins_dir;
+use crate::load;
 use crate::stats::{Pairs, rounded};
 use anyhow::{Context as _, Result, ensure};
 use chassis::app::App;
@@ -12,12 +13,9 @@ use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
 
 const ROUNDS: usize = 5;
-const WIDTH: usize = 32;
-const SLICE: Duration = Duration::from_millis(700);
+const WIDTH: u64 = 32;
 
 /// A backend, and how it is written to.
 struct Side {
@@ -88,7 +86,7 @@ fn sides() -> [Side; 3] {
 
 fn config(folder: &Path) -> Result<Config> {
     let mut text = format!(
-        "plugins_dir = {:?}\nflows_dir = {:?}\n[telemetry]\nlog = \"warn\"\n",
+        "plugins_dir = {:?}\nflows_dir = {:?}\n[telemetry]\nlog = \"warn\"\n[journal]\nurl = \"memory\"\n",
         plugins_dir()?,
         folder
     );
@@ -113,33 +111,18 @@ async fn call(app: &App, instance: &str, operation: &str, input: &Value) -> Resu
 }
 
 async fn rate(operation: &OperationRef, input: fn(u64) -> Value, numbers: &Arc<AtomicU64>) -> Result<f64> {
-    let begun = Instant::now();
-    let mut tasks = JoinSet::new();
-    for _ in 0..WIDTH {
-        let (operation, numbers) = (operation.clone(), numbers.clone());
-        tasks.spawn(async move {
-            let mut done = 0_u64;
-            while begun.elapsed() < SLICE {
-                let n = numbers.fetch_add(1, Ordering::Relaxed);
-                // Not recorded, as most are not.
-                let trace = SpanContext::new(
-                    TraceId::from(7),
-                    SpanId::from(7),
-                    TraceFlags::default(),
-                    true,
-                    TraceState::NONE,
-                );
-                let request = Request::of(&input(n)).with_context(Context { trace, ..Context::default() });
-                let reply = operation.call(request).await?;
-                ensure!(!reply.json().is_empty(), "no answer");
-                done += 1;
-            }
-            anyhow::Ok(done)
-        });
-    }
-    let mut done = 0;
-    while let Some(task) = tasks.join_next().await {
-        done += task??;
-    }
-    Ok(done as f64 / begun.elapsed().as_secs_f64())
+    let (operation, numbers) = (operation.clone(), numbers.clone());
+    load::rate(WIDTH, move |_| {
+        let (operation, n) = (operation.clone(), numbers.fetch_add(1, Ordering::Relaxed));
+        async move {
+            // Not recorded, as most are not.
+            let flags = TraceFlags::default();
+            let trace = SpanContext::new(TraceId::from(7), SpanId::from(7), flags, true, TraceState::NONE);
+            let request = Request::of(&input(n)).with_context(Context { trace, ..Context::default() });
+            let reply = operation.call(request).await?;
+            ensure!(!reply.json().is_empty(), "no answer");
+            Ok(())
+        }
+    })
+    .await
 }
