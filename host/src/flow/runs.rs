@@ -256,7 +256,7 @@ impl Runs {
         // Without its flow a run is shown all the same; only steps that never began are missing.
         let flow = version.and_then(|version| Flow::parse(&version.name, "", &version.text).ok());
         let mut history = match &flow {
-            Some(flow) => super::progress::history_of(flow),
+            Some(flow) => super::engine::history_of(flow),
             None => History::new([]),
         };
         let entries = store.entries(row.id.to_string()).await.map_err(failed)?;

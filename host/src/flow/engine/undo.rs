@@ -1,14 +1,14 @@
 //! One run on its way back.
 
+use super::Engine;
 use super::child;
-use super::engine::Engine;
 use super::forward::{broken, of};
 use super::job::Job;
-use super::model::{Undo, UndoCall, Work};
 use super::progress::{Progress, Stop};
-use super::scope::Scope;
-use super::state::{RunState, StepState};
 use crate::error::CallFailure;
+use crate::flow::model::{Undo, UndoCall, Work};
+use crate::flow::scope::Scope;
+use crate::flow::state::{RunState, StepState};
 use crate::journal::{Ended, Event, FailureRecord, Nothing, UndoFailed, UndoStarted, UndoSucceeded};
 use crate::request::Context;
 use serde_json::Value;

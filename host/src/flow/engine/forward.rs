@@ -2,14 +2,14 @@
 //! is waited for: a call that is given up half way leaves an effect that nobody knows of.
 
 use super::job::Job;
-use super::plan::Plan;
 use super::progress::{Progress, Stop};
-use super::run::{RunOutcome, StepOutcome};
+use super::remaining::{Ending, Remaining};
 use super::send::Answered;
-use super::state::{RunState, StepState};
 use super::step::Miss;
-use super::way::{Ending, Way};
 use crate::error::CallFailure;
+use crate::flow::plan::Plan;
+use crate::flow::run::{RunOutcome, StepOutcome};
+use crate::flow::state::{RunState, StepState};
 use crate::journal::{Cancelled, Ended, Event, Nothing, OfStep, Reason, Unit};
 use chassis_abi::Code;
 use futures_util::future::BoxFuture;
@@ -83,7 +83,7 @@ impl Progress {
         let ended: Vec<usize> =
             (0..self.flow.steps.len()).filter(|at| is_past(&self.history.steps[*at])).collect();
         let (plan, ready) = Plan::going_on(&self.flow.steps, &ended);
-        let mut way = Way::new(plan, ready);
+        let mut way = Remaining::new(plan, ready);
         way.ready.retain(|at| self.history.steps[*at].state == StepState::NotRun);
         self.look_back(&mut way)?;
         let mut under_way: FuturesUnordered<BoxFuture<'static, Result<Answered, Stop>>> =
@@ -133,7 +133,7 @@ impl Progress {
         }
     }
 
-    fn note(&mut self, answered: Result<Answered, Stop>, way: &mut Way) -> Result<(), Stop> {
+    fn note(&mut self, answered: Result<Answered, Stop>, way: &mut Remaining) -> Result<(), Stop> {
         match answered {
             Ok(answered) => self.answered(answered, way),
             Err(stop) => {
@@ -143,7 +143,7 @@ impl Progress {
         }
     }
 
-    async fn at_the_end(&mut self, mut way: Way) -> Result<Option<Ending>, Stop> {
+    async fn at_the_end(&mut self, mut way: Remaining) -> Result<Option<Ending>, Stop> {
         if let Some(stop) = way.stop {
             // What came of the others is known, and the next host need not ask.
             self.commit().await?;
@@ -155,7 +155,7 @@ impl Progress {
 
     /// Steps whose intent was durable when a host died, and whose end nobody knows: they are asked again where that does no harm,
     /// and count as failed where it could. And steps that are known to have failed.
-    fn look_back(&mut self, way: &mut Way) -> Result<(), Stop> {
+    fn look_back(&mut self, way: &mut Remaining) -> Result<(), Stop> {
         let flow = self.flow.clone();
         if let Some((step, failure)) = self.untold.take() {
             way.fail(&flow.steps[step].name, failure);
@@ -174,7 +174,7 @@ impl Progress {
     }
 
     /// The same for one step, or one item.
-    pub(super) fn look_back_at(&mut self, job: Job, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn look_back_at(&mut self, job: Job, way: &mut Remaining) -> Result<(), Stop> {
         let unit = job.unit(&self.flow);
         let Some(outcome) = self.outcome_of(job) else { return Ok(()) };
         let nature = self.nature(job.step);

@@ -1,13 +1,13 @@
 //! A run in the hands of this host: what is known of it, and how that becomes durable.
 
-use super::clock;
-use super::engine::Inner;
-use super::model::Flow;
-use super::run::RunOutcome;
-use super::scope::Scope;
-use super::state::RunState;
-use super::trace::Span;
+use super::Inner;
 use crate::error::CallFailure;
+use crate::flow::clock;
+use crate::flow::model::Flow;
+use crate::flow::run::RunOutcome;
+use crate::flow::scope::Scope;
+use crate::flow::state::RunState;
+use crate::flow::trace::Span;
 use crate::journal::{
     Batch, Corrupt, Entry, EntryRow, Event, History, JournalError, Millis, Receipt, RunContext, RunRow,
     Taken, Turn,
@@ -339,7 +339,7 @@ impl Stop {
 }
 
 /// The history of a run of which nothing has happened.
-pub(super) fn history_of(flow: &Flow) -> History {
+pub fn history_of(flow: &Flow) -> History {
     History::new(flow.steps.iter().map(|step| (step.name.as_str(), step.work.to_string())))
 }
 

@@ -1,14 +1,14 @@
 //! The steps of a run on its way forward: what each is sent with, and what its end means.
 
-use super::calls::Nature;
 use super::forward::{broken, of};
 use super::job::Job;
-use super::model::{OnError, Undo, Work};
 use super::progress::{Progress, Stop};
+use super::remaining::Remaining;
 use super::send::Answered;
-use super::stale::Origin;
-use super::way::Way;
 use crate::error::CallFailure;
+use crate::flow::calls::Nature;
+use crate::flow::model::{OnError, Undo, Work};
+use crate::flow::stale::Origin;
 use crate::journal::{Event, Failed, Nothing, Started, Succeeded};
 use chassis_abi::Code;
 use serde_json::Value;
@@ -34,7 +34,7 @@ impl Miss {
 
 impl Progress {
     /// Records a step's intent, or that it is not to be.
-    pub(super) fn prepare(&mut self, at: usize, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn prepare(&mut self, at: usize, way: &mut Remaining) -> Result<(), Stop> {
         let flow = self.flow.clone();
         let step = &flow.steps[at];
         let due = step.when.as_ref().map_or(Ok(true), |when| when.holds(&self.scope));
@@ -61,7 +61,7 @@ impl Progress {
     }
 
     /// Records the intent.
-    pub(super) fn begin_job(&mut self, job: Job, input: Value, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn begin_job(&mut self, job: Job, input: Value, way: &mut Remaining) -> Result<(), Stop> {
         let nature = self.nature(job.step);
         way.must_wait |= !nature.reads;
         self.counts |= !nature.reads;
@@ -95,7 +95,7 @@ impl Progress {
     }
 
     /// Takes note of what came of a call.
-    pub(super) fn answered(&mut self, answered: Answered, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn answered(&mut self, answered: Answered, way: &mut Remaining) -> Result<(), Stop> {
         let Answered { job, result, unsure, ms } = answered;
         if let (Some(_), Some(list)) = (job.item, way.lists.get_mut(&job.step)) {
             list.busy -= 1;
@@ -117,7 +117,7 @@ impl Progress {
         if job.item.is_some() { self.fill(job.step, way) } else { Ok(()) }
     }
 
-    fn succeeded(&mut self, job: Job, output: Value, ms: f64, way: &mut Way) -> Result<(), Stop> {
+    fn succeeded(&mut self, job: Job, output: Value, ms: f64, way: &mut Remaining) -> Result<(), Stop> {
         let flow = self.flow.clone();
         let step = &flow.steps[job.step];
         let unit = job.unit(&flow);
@@ -139,7 +139,7 @@ impl Progress {
     }
 
     /// Has a step that ended known, and those begin that waited for it.
-    pub(super) fn told(&mut self, step: usize, way: &mut Way) {
+    pub(super) fn told(&mut self, step: usize, way: &mut Remaining) {
         match self.tell(step) {
             Ok(()) => way.ended(step),
             // Its output was made once before, when it was judged.
@@ -169,7 +169,7 @@ impl Progress {
     }
 
     /// Takes note of a failure: the run goes back, or on with what the flow says in place of the output.
-    pub(super) fn failed(&mut self, job: Job, miss: Miss, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn failed(&mut self, job: Job, miss: Miss, way: &mut Remaining) -> Result<(), Stop> {
         let unit = job.unit(&self.flow);
         let Miss { failure, unsure, output, ms } = miss;
         let (instead, failure) = match self.excuse(job) {

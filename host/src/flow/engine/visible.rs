@@ -3,12 +3,12 @@
 
 use super::forward::broken;
 use super::job::Job;
-use super::plan::Plan;
 use super::progress::Progress;
-use super::run::StepOutcome;
-use super::scope::Scope;
-use super::state::StepState;
 use crate::error::CallFailure;
+use crate::flow::plan::Plan;
+use crate::flow::run::StepOutcome;
+use crate::flow::scope::Scope;
+use crate::flow::state::StepState;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::VecDeque;

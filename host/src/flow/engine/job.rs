@@ -1,6 +1,6 @@
 //! What a run sends and takes back: a step, or one item of a step that is done for each of a list.
 
-use super::model::Flow;
+use crate::flow::model::Flow;
 use crate::journal::Unit;
 
 /// A step, or one item of it.

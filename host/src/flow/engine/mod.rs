@@ -1,22 +1,39 @@
-//! Runs flows.
+//! Runs flows: what is started comes into this host's hands ([`Engine`], `progress`), goes forward (`forward`, `step`, `list`, `child`,
+//! `send`; `remaining` is what is still to be done, and `visible` what expressions see) and, where a step fails, back (`undo`). A run
+//! that a dead host leaves is taken up (`recover`).
 
-use super::calls::Calls;
-use super::model::Flow;
-use super::progress::{Beginning, Cancel, Progress, Stop};
-use super::run::RunOutcome;
-use super::scope::Scope;
-use super::set::FlowSet;
-use super::stale::Stale;
-use super::started::{Settled, Started};
-use super::trace::Spans;
+mod accept;
+mod child;
+mod forward;
+mod job;
+mod list;
+mod progress;
+mod recover;
+mod remaining;
+mod send;
+mod started;
+mod step;
+mod undo;
+mod visible;
+
+pub(super) use progress::history_of;
+pub use started::Started;
+
 use crate::error::CallFailure;
+use crate::flow::calls::Calls;
+use crate::flow::model::Flow;
+use crate::flow::run::RunOutcome;
+use crate::flow::set::FlowSet;
+use crate::flow::stale::Stale;
+use crate::flow::trace::Spans;
 use crate::journal::{FlowVersion, Journal, JournalError};
 use crate::request::Context;
 use arc_swap::ArcSwap;
 use chassis_abi::Code;
 use futures_util::FutureExt;
+use progress::{Beginning, Cancel, Progress, Stop};
 use serde_json::Value;
-use sha2::{Digest, Sha256};
+use started::Settled;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -139,13 +156,13 @@ impl Engine {
         durable: bool,
     ) -> Result<Started, CallFailure> {
         let flow = self.flows().get(name)?.clone();
-        let input = accept(&flow, &input)?;
+        let input = accept::input(&flow, &input)?;
         let Start { key, mut context, parent } = start;
         let key = match key.or(context.idempotency_key.take()) {
-            None => derived(&flow, &input)?,
+            None => accept::key(&flow, &input)?,
             key => key,
         };
-        let body = body(&input);
+        let body = accept::body(&input);
         let version = || FlowVersion {
             hash: flow.version.to_string(),
             name: flow.name.clone(),
@@ -266,7 +283,7 @@ impl Inner {
         let settled = match ended {
             Ok(Ok(outcome)) => {
                 if let Some(error) =
-                    outcome.error.as_ref().filter(|_| outcome.state == super::RunState::Stuck)
+                    outcome.error.as_ref().filter(|_| outcome.state == crate::flow::RunState::Stuck)
                 {
                     let (flow, why) = (&outcome.flow, &error.failure);
                     tracing::error!(run = %id, %flow, %why, "the run is stuck: see `chassis runs show`, then resume or skip");
@@ -324,59 +341,4 @@ pub(super) fn unwritten(error: JournalError, begun: bool) -> CallFailure {
     failure.error.retryable = true;
     failure.error.maybe_applied = begun;
     failure
-}
-
-fn accept(flow: &Flow, input: &Value) -> Result<Value, CallFailure> {
-    flow.input.accept(input).map_err(|misfit| {
-        let message = match misfit.field.as_str() {
-            "" => format!("the input of flow `{}` {}", flow.name, misfit.message),
-            field => format!("the input of flow `{}` does not fit: {field}: {}", flow.name, misfit.message),
-        };
-        let mut failure = CallFailure::new(Code::InvalidArgument, message);
-        failure.error.field = Some(misfit.field).filter(|field| !field.is_empty());
-        failure
-    })
-}
-
-/// The key that the flow says is made of its input; nobody's where that is `null`.
-fn derived(flow: &Flow, input: &Value) -> Result<Option<Arc<str>>, CallFailure> {
-    let Some(key) = &flow.key else { return Ok(None) };
-    match key.render(&Scope::default().with("input", input)) {
-        Ok(Value::Null) => Ok(None),
-        Ok(Value::String(key)) => Ok(Some(Arc::from(key))),
-        Ok(key) => Ok(Some(Arc::from(key.to_string()))),
-        Err(reason) => Err(super::forward::broken("idempotency.key", reason)),
-    }
-}
-
-/// A hash of an input, the same however its fields are ordered.
-fn body(input: &Value) -> String {
-    fn feed(hash: &mut Sha256, value: &Value) {
-        match value {
-            Value::Object(fields) => {
-                let mut fields: Vec<_> = fields.iter().collect();
-                fields.sort_by_key(|(name, _)| *name);
-                hash.update("{");
-                for (name, value) in fields {
-                    hash.update(Value::from(name.as_str()).to_string());
-                    hash.update(":");
-                    feed(hash, value);
-                    hash.update(",");
-                }
-                hash.update("}");
-            }
-            Value::Array(items) => {
-                hash.update("[");
-                for item in items {
-                    feed(hash, item);
-                    hash.update(",");
-                }
-                hash.update("]");
-            }
-            plain => hash.update(plain.to_string()),
-        }
-    }
-    let mut hash = Sha256::new();
-    feed(&mut hash, input);
-    format!("{:x}", hash.finalize())
 }

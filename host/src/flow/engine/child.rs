@@ -1,11 +1,11 @@
 //! Flows within flows. The run of a step's flow is a run of its own, found by a key that is made of the parent's run and step: a host
 //! that takes the parent over finds the same one, and it is undone with its parent, though it had completed.
 
-use super::engine::{Engine, Start};
 use super::progress::Stop;
 use super::started::Started;
-use super::state::RunState;
+use super::{Engine, Start};
 use crate::error::CallFailure;
+use crate::flow::state::RunState;
 use crate::journal::{RunRow, StoreError};
 use chassis_abi::Code;
 use serde_json::Value;

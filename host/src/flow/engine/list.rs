@@ -2,12 +2,12 @@
 
 use super::forward::{broken, of};
 use super::job::Job;
-use super::model::ForEach;
 use super::progress::{Progress, Stop};
-use super::state::StepState;
+use super::remaining::{Ending, List, Remaining};
 use super::step::Miss;
-use super::way::{Ending, List, Way};
 use crate::error::CallFailure;
+use crate::flow::model::ForEach;
+use crate::flow::state::StepState;
 use crate::journal::{Event, Failed, Started, Succeeded};
 use chassis_abi::Code;
 use serde_json::Value;
@@ -15,7 +15,12 @@ use std::sync::Arc;
 
 impl Progress {
     /// Takes note of the list. It stands in the journal, so that who takes the run over has the same.
-    pub(super) fn open_list(&mut self, step: usize, items: Vec<Value>, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn open_list(
+        &mut self,
+        step: usize,
+        items: Vec<Value>,
+        way: &mut Remaining,
+    ) -> Result<(), Stop> {
         let flow = self.flow.clone();
         let declared = &flow.steps[step];
         way.lists.insert(step, List::new(items.len()));
@@ -33,7 +38,7 @@ impl Progress {
     }
 
     /// Begins as many items as may be under way, and ends the step with the last one.
-    pub(super) fn fill(&mut self, step: usize, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn fill(&mut self, step: usize, way: &mut Remaining) -> Result<(), Stop> {
         let flow = self.flow.clone();
         let limit = flow.steps[step].for_each.as_ref().map_or(1, |each| each.limit);
         while way.goes_on()
@@ -70,7 +75,7 @@ impl Progress {
     }
 
     /// Takes up a list that was under way when a host died.
-    pub(super) fn reopen_list(&mut self, step: usize, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn reopen_list(&mut self, step: usize, way: &mut Remaining) -> Result<(), Stop> {
         let length = self.history.steps[step].input.as_array().map_or(0, Vec::len);
         way.lists.insert(step, List::new(length));
         for item in 0..length {
@@ -87,7 +92,7 @@ impl Progress {
     }
 
     /// Ends lists that are not gone on with, as the run goes back.
-    pub(super) fn close_lists(&mut self, way: &mut Way) -> Result<(), Stop> {
+    pub(super) fn close_lists(&mut self, way: &mut Remaining) -> Result<(), Stop> {
         let flow = self.flow.clone();
         for (step, list) in std::mem::take(&mut way.lists) {
             let own = |unit: &str| Job::find(&flow, unit).is_some_and(|job| job.step == step);

@@ -1,13 +1,13 @@
 //! Makes the call of a step, or runs its flow.
 
 use super::child;
-use super::engine::{Engine, Start};
 use super::job::Job;
-use super::model::Work;
-use super::plan;
 use super::progress::{Progress, Stop};
-use super::stale::{Origin, Stale};
+use super::{Engine, Start};
 use crate::error::CallFailure;
+use crate::flow::model::Work;
+use crate::flow::plan;
+use crate::flow::stale::{Origin, Stale};
 use crate::request::Context;
 use futures_util::future::BoxFuture;
 use serde_json::Value;

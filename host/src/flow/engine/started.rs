@@ -1,9 +1,9 @@
 //! A run that was started, and how it ends: in this host's hands, or in another's.
 
-use super::engine::{Engine, unwritten};
 use super::progress::Stop;
-use super::run::RunOutcome;
+use super::{Engine, unwritten};
 use crate::error::CallFailure;
+use crate::flow::run::RunOutcome;
 use chassis_abi::Code;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub struct Started {
 
 /// What came of a run in a host's hands.
 #[derive(Clone, Debug)]
-pub(super) enum Settled {
+pub(in crate::flow) enum Settled {
     /// It ended, or is stuck.
     Over(Arc<RunOutcome>),
     /// It goes on, elsewhere or later.

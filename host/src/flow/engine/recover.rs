@@ -1,8 +1,8 @@
 //! Runs that are in the journal and in nobody's hands: after a host died, or as soon as this one starts again.
 
-use super::engine::{Engine, Inner};
-use super::model::Flow;
 use super::progress::Progress;
+use super::{Engine, Inner};
+use crate::flow::model::Flow;
 use crate::journal::{JournalError, RunRow, StoreError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

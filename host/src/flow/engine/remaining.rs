@@ -1,14 +1,14 @@
 //! What a run still has to do on its way forward.
 
 use super::job::Job;
-use super::plan::Plan;
 use super::progress::Stop;
 use crate::error::CallFailure;
+use crate::flow::plan::Plan;
 use std::collections::{BTreeMap, VecDeque};
 use tokio::time::Instant;
 
 /// What a run still has to do on its way forward.
-pub(super) struct Way {
+pub(super) struct Remaining {
     pub plan: Plan,
     /// Steps whose turn it is.
     pub ready: VecDeque<usize>,
@@ -40,7 +40,7 @@ pub(super) struct List {
     pub begun: Instant,
 }
 
-impl Way {
+impl Remaining {
     pub fn new(plan: Plan, ready: Vec<usize>) -> Self {
         Self {
             plan,
