@@ -19,7 +19,7 @@ pub struct House {
 pub struct Running {
     child: Child,
     pub address: String,
-    log: JoinHandle<String>,
+    log: Option<JoinHandle<String>>,
 }
 
 const FLOW: &str = "description = \"Says it back.\"\n\n[input]\ntext = \"string\"\n\n[steps.said]\n\
@@ -84,7 +84,7 @@ impl House {
             log
         });
         match ready.recv_timeout(Duration::from_secs(60)) {
-            Ok(address) => Running { child, address, log },
+            Ok(address) => Running { child, address, log: Some(log) },
             Err(_) => {
                 let _ = child.kill();
                 panic!("the host is not ready:\n{}", log.join().unwrap());
@@ -119,7 +119,7 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(10));
         };
-        (status, self.log.join().unwrap())
+        (status, self.log.take().unwrap().join().unwrap())
     }
 
     /// One request on a connection of its own: status and body.
@@ -136,6 +136,14 @@ impl Running {
         body: &str,
     ) -> std::io::Result<(u16, String)> {
         send(&self.address, method, path, headers, body)
+    }
+}
+
+/// A test that ends leaves no host behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
