@@ -10,6 +10,8 @@ mod exit;
 mod fault;
 mod flow;
 mod flow_check;
+mod flow_files;
+mod flow_graph;
 mod health;
 mod instances;
 mod plugins;
