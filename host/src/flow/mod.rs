@@ -21,6 +21,7 @@ pub mod schema;
 pub mod scope;
 pub mod set;
 pub mod stale;
+pub mod starters;
 pub mod state;
 pub mod template;
 pub mod trace;
