@@ -21,3 +21,4 @@ pub mod registry;
 pub mod request;
 pub mod static_server;
 pub mod telemetry;
+pub mod triggers;

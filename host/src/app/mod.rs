@@ -1,8 +1,10 @@
 //! A host from start to stop: what is made in which order, and how it ends.
 
+mod reload;
 mod serve;
 
 use crate::config::{Config, Problems};
+use crate::flow::check::{World, check_all};
 use crate::flow::set::FlowErrors;
 use crate::flow::trace::Spans;
 use crate::flow::{Calls, Engine, FlowSet};
@@ -23,6 +25,7 @@ pub struct App {
     pub registry: Arc<Registry>,
     /// Runs the flows.
     pub engine: Engine,
+    spans: Spans,
     statics: StaticServers,
     begun: Instant,
     started_in: Duration,
@@ -71,23 +74,20 @@ impl App {
         report_in_flight(&telemetry, &registry);
         let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
         tracing::info!(flows = flows.iter().count(), "flows ready");
-        for flow in flows.iter().filter(|flow| !flow.triggers.is_empty()) {
-            let flow = flow.name.as_str();
-            tracing::warn!(
-                flow,
-                "nothing runs its triggers yet: it is started by POST /v1/flows/{flow} only"
-            );
+        let wrong = check_all(&World::new(&config, registry.plugins()), &flows).err();
+        for problem in wrong.iter().flat_map(|wrong| &wrong.0) {
+            tracing::warn!(%problem, "a flow that will fail where it comes to this");
         }
         if registry.faults().enabled() {
             journal.observe(registry.faults().clone());
         }
         let calls: Arc<dyn Calls> = registry.clone();
-        let engine = Engine::with_journal(flows, calls, spans, journal);
+        let engine = Engine::with_journal(flows, calls, spans.clone(), journal);
         let unfinished = engine.recover().await.map_err(OpenError::from)?;
         let store = engine.journal().store().kind();
         tracing::info!(store, unfinished, "journal ready");
         engine.keep_up(config.journal.keep.0);
-        Ok(Self { config, telemetry, registry, engine, statics, begun, started_in: begun.elapsed() })
+        Ok(Self { config, telemetry, registry, engine, spans, statics, begun, started_in: begun.elapsed() })
     }
 
     /// How long the start took.

@@ -3,8 +3,10 @@
 use super::{App, StartError};
 use crate::drain::Signals;
 use crate::edge::{Edge, Host};
+use crate::triggers::Triggers;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 impl App {
@@ -35,6 +37,11 @@ impl App {
             tokio::spawn(async move { edge.serve(listener, ending.cancelled_owned()).await })
         };
         self.engine.journal().serves(&address.to_string());
+        let triggers = Triggers::new(self.engine.clone(), self.registry.clone(), self.telemetry.clone());
+        let flows = self.engine.flows();
+        triggers.start_up(&flows);
+        triggers.follow(&flows);
+        let fresh = self.keep_flows_fresh(triggers.clone());
         edge.set_ready(true);
         let ms = self.begun.elapsed().as_millis() as u64;
         tracing::info!(%address, ms, instances = self.registry.instances().count(), "ready");
@@ -45,8 +52,10 @@ impl App {
         tracing::info!(signal, limit_ms = limit.as_millis() as u64, "draining: not ready, no new calls");
         edge.set_ready(false);
         ending.cancel();
+        fresh.inspect(JoinHandle::abort);
         let abort = serving.abort_handle();
         let drained = async {
+            triggers.end().await;
             let _ = serving.await;
             self.engine.drain().await;
         };

@@ -23,6 +23,7 @@ pub use secrets::Secrets;
 
 use crate::faults::{FaultInjection, FaultSpec};
 use interpolate::Outside;
+use policy::Switch;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tree::{Node, Origin};
@@ -54,6 +55,8 @@ pub struct Config {
     pub generations_dir: PathBuf,
     /// Where the flows are.
     pub flows_dir: PathBuf,
+    /// How often the host that serves looks for changed flows.
+    pub flows_reload: Switch<units::Span>,
     /// The HTTP edge.
     pub edge: crate::edge::Settings,
     /// Traces, metrics and logs.
@@ -186,6 +189,7 @@ impl Config {
             plugins_dir: raw.plugins_dir.unwrap_or_else(|| default_plugins_dir(outside)),
             generations_dir: raw.generations_dir.unwrap_or_else(|| default_generations_dir(outside)),
             flows_dir: raw.flows_dir.unwrap_or_else(|| "flows".into()),
+            flows_reload: raw.flows_reload.unwrap_or(Switch::On(units::Span::secs(1))),
             edge: raw.edge,
             telemetry: raw.telemetry,
             journal: journal(raw.journal, outside),

@@ -1,6 +1,6 @@
 //! The settings as they stand in a file: every key that is known, none checked against another.
 
-use super::policy::PolicySettings;
+use super::policy::{PolicySettings, Switch};
 use super::units::Span;
 use crate::faults::{FaultInjection, FaultSpec};
 use serde::de::IgnoredAny;
@@ -18,6 +18,8 @@ pub struct Raw {
     pub generations_dir: Option<PathBuf>,
     /// Where the flows are.
     pub flows_dir: Option<PathBuf>,
+    /// How often the host that serves looks for changed flows.
+    pub flows_reload: Option<Switch<Span>>,
     /// The HTTP edge.
     pub edge: crate::edge::Settings,
     /// Traces, metrics and logs.

@@ -14,8 +14,10 @@ pub fn shown(config: &Config, plugins: &Plugins) -> Value {
         "plugins_dir": config.plugins_dir,
         "generations_dir": config.generations_dir,
         "flows_dir": config.flows_dir,
+        "flows_reload": config.flows_reload,
         "edge": config.edge,
         "telemetry": config.telemetry,
+        "journal": config.journal,
         "health": config.health,
         "shutdown": config.shutdown,
     });

@@ -5,8 +5,11 @@ use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, context};
 use crate::flow::model::Work;
+use crate::flow::trigger::Trigger;
 use crate::flow::{RunOutcome, RunState, Start, Started};
+use crate::request::Context;
 use axum::Json;
+use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -29,27 +32,43 @@ pub async fn run(
     request: Request,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    let engine = edge.engine();
-    let flows = engine.flows();
+    let flows = edge.engine().flows();
     if flows.get(&flow).is_err() {
         return Err(Problem::unknown("flow", &flow, flows.iter().map(|flow| flow.name.as_str())));
     }
     let context = context::context(&parts.headers, trace)?;
-    let input = match body::kind(&parts.headers) {
+    let input = body_of(&edge, &parts.headers, body).await?;
+    start(&edge, &flow, input.unwrap_or_else(|| json!({})), &parts.headers, context).await
+}
+
+/// A body of JSON, if there is a body.
+pub async fn body_of(edge: &Edge, headers: &HeaderMap, body: Body) -> Result<Option<Value>, Problem> {
+    match body::kind(headers) {
         Kind::Json => {
             let settings = edge.settings();
             let bytes = body::read(body, settings.body_limit.bytes(), settings.body_timeout.0).await?;
-            serde_json::from_slice(&bytes)
-                .map_err(|error| Problem::invalid("body", format!("not JSON: {error}")))?
+            let input = serde_json::from_slice(&bytes);
+            input.map(Some).map_err(|error| Problem::invalid("body", format!("not JSON: {error}")))
         }
-        Kind::Nothing if hyper::body::Body::is_end_stream(&body) => json!({}),
-        _ => return Err(body::unsupported(&parts.headers, "application/json")),
-    };
-    if wants_no_wait(&parts.headers) {
-        let start = Start { context, ..Start::default() };
-        return Ok(accepted(&engine.start(&flow, input, start).await?));
+        Kind::Nothing if hyper::body::Body::is_end_stream(&body) => Ok(None),
+        _ => Err(body::unsupported(headers, "application/json")),
     }
-    let started = engine.launch(&flow, input, context).await?;
+}
+
+/// Starts a run and answers what came of it, or, where the client asks for that, as soon as it is durable.
+pub async fn start(
+    edge: &Edge,
+    flow: &str,
+    input: Value,
+    headers: &HeaderMap,
+    context: Context,
+) -> Result<Response, Problem> {
+    let engine = edge.engine();
+    if wants_no_wait(headers) {
+        let start = Start { context, ..Start::default() };
+        return Ok(accepted(&engine.start(flow, input, start).await?));
+    }
+    let started = engine.launch(flow, input, context).await?;
     let replayed = started.is_replayed();
     let mut response = answer(started.outcome().await?);
     if let (Ok(response), true) = (&mut response, replayed) {
@@ -86,9 +105,8 @@ fn accepted(started: &Started) -> Response {
 
 /// The flows, their input and their steps.
 pub async fn list(State(edge): State<Edge>) -> Json<Value> {
-    let flows: Vec<_> = edge
-        .engine()
-        .flows()
+    let all = edge.engine().flows();
+    let flows: Vec<_> = all
         .iter()
         .map(|flow| {
             let steps: Vec<_> = flow
@@ -106,10 +124,13 @@ pub async fn list(State(edge): State<Edge>) -> Json<Value> {
                 "description": flow.description,
                 "input": flow.input.json_schema(),
                 "steps": steps,
+                "triggers": flow.triggers.iter().map(Trigger::shown).collect::<Vec<_>>(),
             })
         })
         .collect();
-    Json(json!({ "flows": flows }))
+    // Files that are wrong; what they held before they were still runs.
+    let problems: Vec<_> = all.problems().0.iter().map(ToString::to_string).collect();
+    Json(json!({ "flows": flows, "problems": problems }))
 }
 
 fn answer(outcome: RunOutcome) -> Result<Response, Problem> {

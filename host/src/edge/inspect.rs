@@ -3,6 +3,7 @@
 use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, docs};
+use crate::flow::trigger::Kind;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
@@ -86,9 +87,14 @@ pub async fn page(State(edge): State<Edge>) -> Response {
     ([(header::CONTENT_SECURITY_POLICY, policy)], Html(docs::page(&edge.description()))).into_response()
 }
 
-/// What no route matches.
-pub async fn unknown(request: Request) -> Problem {
-    Problem::unknown("route", request.uri().path(), super::routes().iter().map(|(route, _)| *route))
+/// What no route matches; the nearest is named, of the edge's own and of the flows'.
+pub fn unknown(edge: &Edge, path: &str) -> Problem {
+    let flows = edge.engine().flows();
+    let triggered = flows.iter().flat_map(|flow| &flow.triggers).filter_map(|trigger| match &trigger.kind {
+        Kind::Http(route) => Some(route.path.as_str()),
+        _ => None,
+    });
+    Problem::unknown("route", path, super::routes().iter().map(|(route, _)| *route).chain(triggered))
 }
 
 /// A route that has not this method; the router adds `Allow`.

@@ -21,6 +21,7 @@ mod runs;
 mod server;
 mod settings;
 mod stream;
+mod triggered;
 mod upload;
 
 pub use call::{INPUT, OUTPUT};
@@ -40,10 +41,11 @@ use chassis_abi::Code;
 use openapi::{FlowDescription, InstanceDescription};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -61,6 +63,8 @@ struct Inner {
     call_route: Arc<Route>,
     routes: Vec<(&'static str, Arc<Route>)>,
     no_route: Arc<Route>,
+    /// Those of flows' own paths, made when each is asked for first.
+    triggered: Mutex<HashMap<String, Arc<Route>>>,
     ready: AtomicBool,
     /// Ends answered streams that would hold up the host's end.
     cut: CancellationToken,
@@ -78,6 +82,7 @@ impl Edge {
             call_route: telemetry.route(Some(call::ROUTE)),
             routes,
             no_route: telemetry.route(None),
+            triggered: Mutex::default(),
             telemetry,
             ready: AtomicBool::new(false),
             cut: CancellationToken::new(),
@@ -123,7 +128,7 @@ impl Edge {
             router = router.route(template, route);
         }
         router
-            .fallback(inspect::unknown)
+            .fallback(triggered::request)
             .method_not_allowed_fallback(inspect::wrong_method)
             .layer(axum::middleware::from_fn_with_state(self.clone(), observe::layer))
             // After the layer, which is not for this one.
@@ -164,6 +169,7 @@ impl Edge {
                 name: &flow.name,
                 description: &flow.description,
                 input: flow.input.json_schema(),
+                triggers: &flow.triggers,
             })
             .collect();
         openapi::document(&instances, &flows)
@@ -189,12 +195,21 @@ impl Edge {
         self.0.ready.load(Ordering::Relaxed)
     }
 
-    fn route(&self, template: Option<&str>) -> &Arc<Route> {
-        if template == Some(call::ROUTE) {
-            return &self.0.call_route;
+    fn route(&self, template: Option<&str>) -> Arc<Route> {
+        let Some(template) = template else { return self.0.no_route.clone() };
+        if template == call::ROUTE {
+            return self.0.call_route.clone();
         }
-        let known = self.0.routes.iter().find(|(route, _)| Some(*route) == template);
-        known.map_or(&self.0.no_route, |(_, route)| route)
+        if let Some((_, route)) = self.0.routes.iter().find(|(route, _)| *route == template) {
+            return route.clone();
+        }
+        let mut triggered = self.0.triggered.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(route) = triggered.get(template) {
+            return route.clone();
+        }
+        let route = self.telemetry().route(Some(template));
+        triggered.insert(template.to_owned(), route.clone());
+        route
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use super::{Edge, context};
+use crate::flow::set::Routing;
 use crate::telemetry::{ServerSpan, propagation};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::request::Parts;
@@ -30,8 +31,18 @@ pub async fn layer(
     next: Next,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let span = edge.observe(&parts, route.as_ref().map(MatchedPath::as_str));
+    // What is none of the edge's own may be a flow's.
+    let routing =
+        route.is_none().then(|| edge.engine().flows().route(parts.method.as_str(), parts.uri.path()));
+    let template = match (&route, &routing) {
+        (None, Some(Routing::To(routed))) => Some(routed.template()),
+        (route, _) => route.as_ref().map(MatchedPath::as_str),
+    };
+    let span = edge.observe(&parts, template);
     request = Request::from_parts(parts, body);
+    if let Some(routing) = routing {
+        request.extensions_mut().insert(routing);
+    }
     request.extensions_mut().insert(span.context().clone());
     let mut response = next.run(request).await;
     match response.extensions_mut().remove::<Problem>() {

@@ -4,6 +4,7 @@
 use super::state::RunState;
 use crate::error::CallFailure;
 use crate::telemetry::{FlowTelemetry, ProcessSpan, SpanGuard, Telemetry};
+use arc_swap::ArcSwap;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
 use serde_json::Value;
@@ -18,7 +19,7 @@ pub struct Spans(Option<Arc<Reported>>);
 struct Reported {
     telemetry: Telemetry,
     /// Handles by flow, registered beforehand.
-    flows: HashMap<String, FlowTelemetry>,
+    flows: ArcSwap<HashMap<String, FlowTelemetry>>,
 }
 
 /// A span that ends when it is dropped.
@@ -30,8 +31,20 @@ pub struct Span {
 impl Spans {
     /// Reports runs of these flows.
     pub fn new<'a>(telemetry: &Telemetry, flows: impl IntoIterator<Item = &'a str>) -> Self {
-        let flows = flows.into_iter().map(|flow| (flow.to_owned(), telemetry.flow(flow))).collect();
-        Self(Some(Arc::new(Reported { telemetry: telemetry.clone(), flows })))
+        let spans =
+            Self(Some(Arc::new(Reported { telemetry: telemetry.clone(), flows: ArcSwap::default() })));
+        spans.know(flows);
+        spans
+    }
+
+    /// Reports runs of these flows too.
+    pub fn know<'a>(&self, flows: impl IntoIterator<Item = &'a str>) {
+        let Some(reported) = &self.0 else { return };
+        let mut known = HashMap::clone(&reported.flows.load());
+        for flow in flows {
+            known.entry(flow.to_owned()).or_insert_with(|| reported.telemetry.flow(flow));
+        }
+        reported.flows.store(Arc::new(known));
     }
 
     /// The span of a run.
@@ -61,7 +74,7 @@ impl Spans {
         if let Some(guard) = &mut span.guard {
             guard.set("chassis.outcome", state.as_str());
         }
-        if let Some(flow) = self.0.as_ref().and_then(|reported| reported.flows.get(flow)) {
+        if let Some(flow) = self.0.as_ref().and_then(|reported| reported.flows.load().get(flow).cloned()) {
             flow.finished(state.as_str(), elapsed);
         }
     }
@@ -70,7 +83,7 @@ impl Spans {
     pub fn stuck(&self, stuck: &[(String, i64)]) {
         let Some(reported) = &self.0 else { return };
         let count = |flow: &str| stuck.iter().find(|(name, _)| name == flow).map_or(0, |(_, count)| *count);
-        reported.flows.iter().for_each(|(flow, telemetry)| telemetry.stuck(count(flow)));
+        reported.flows.load().iter().for_each(|(flow, telemetry)| telemetry.stuck(count(flow)));
     }
 
     fn start<const N: usize>(

@@ -57,6 +57,9 @@ pub fn incoming(delivery: Delivery, receipt: String) -> Message {
             Some((name.to_string(), String::from_utf8(text.as_bytes().to_vec()).ok()?))
         }
         AMQPValue::ShortString(text) => Some((name.to_string(), text.to_string())),
+        // A quorum queue tells so how often a message came back.
+        AMQPValue::LongInt(number) => Some((name.to_string(), number.to_string())),
+        AMQPValue::LongLongInt(number) => Some((name.to_string(), number.to_string())),
         _ => None,
     });
     Message {

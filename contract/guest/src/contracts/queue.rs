@@ -108,7 +108,8 @@ pub struct Message {
     pub body: Value,
     /// Its id, if it has one.
     pub message_id: Option<String>,
-    /// Headers that are text, `traceparent` and `tracestate` among them.
+    /// Headers that are text or whole numbers, `traceparent` and `tracestate` among them; `x-delivery-count` of brokers that count how
+    /// often a message came back.
     pub headers: BTreeMap<String, String>,
     /// The exchange it came by; empty for the default one.
     pub exchange: String,

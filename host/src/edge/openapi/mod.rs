@@ -3,6 +3,7 @@
 mod fixed;
 mod schema;
 
+use crate::flow::trigger::{Kind, Trigger};
 use chassis_abi::manifest::{Effect, Manifest, Operation};
 use schema::lift;
 use serde_json::{Map, Value, json};
@@ -25,6 +26,8 @@ pub struct FlowDescription<'a> {
     pub description: &'a str,
     /// JSON schema of its input.
     pub input: Value,
+    /// What starts it beside its own route.
+    pub triggers: &'a [Trigger],
 }
 
 /// The whole document.
@@ -39,6 +42,9 @@ pub fn document(instances: &[InstanceDescription<'_>], flows: &[FlowDescription<
             format!("/v1/flows/{}", flow.name),
             json!({ "post": flow_operation(&mut schemas, flow) }),
         );
+        for trigger in flow.triggers {
+            triggered(&mut paths, &mut schemas, flow, trigger);
+        }
     }
     for instance in instances {
         let Manifest { name, version, description, .. } = instance.manifest;
@@ -89,6 +95,29 @@ fn flow_operation(schemas: &mut Map<String, Value>, flow: &FlowDescription<'_>) 
         "requestBody": { "required": true, "content": { "application/json": { "schema": input } } },
         "responses": responses,
     })
+}
+
+/// A path of a flow's own.
+fn triggered(
+    paths: &mut Map<String, Value>,
+    schemas: &mut Map<String, Value>,
+    flow: &FlowDescription<'_>,
+    trigger: &Trigger,
+) {
+    let Kind::Http(route) = &trigger.kind else { return };
+    let mut described = flow_operation(schemas, flow);
+    described["operationId"] = json!(format!("flow.{}.{} {}", flow.name, route.method, route.path));
+    if let Some(parameters) = described["parameters"].as_array_mut() {
+        let named =
+            |name| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+        parameters.splice(0..0, route.parameters().map(named));
+    }
+    if trigger.input.is_some() {
+        // What of the body goes into the input is in the flow's file.
+        described["requestBody"] = json!({ "content": { "application/json": { "schema": {} } } });
+    }
+    let path = paths.entry(route.path.clone()).or_insert_with(|| json!({}));
+    path[route.method.to_ascii_lowercase()] = described;
 }
 
 fn instance_operation(

@@ -32,7 +32,7 @@ use arc_swap::ArcSwap;
 use chassis_abi::Code;
 use futures_util::FutureExt;
 use progress::{Beginning, Cancel, Progress, Stop};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use started::Settled;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -117,6 +117,11 @@ impl Engine {
     /// Other flows from now on. Runs under way keep theirs.
     pub fn set_flows(&self, flows: FlowSet) {
         self.0.flows.store(Arc::new(flows));
+    }
+
+    /// Which plugin plays each role, as expressions see it in `roles`.
+    pub fn roles(&self) -> Map<String, Value> {
+        self.0.calls.roles()
     }
 
     /// The journal.

@@ -1,10 +1,16 @@
 //! What starts runs of a flow, beside those who ask for one.
 
+mod route;
 mod schedule;
 
+pub use route::Route;
 pub use schedule::Schedule;
 
+use super::scope::Scope;
 use super::template::Template;
+use crate::error::CallFailure;
+use chassis_abi::Code;
+use serde_json::Value;
 
 /// The operation that brings messages, of whoever plays the role of a broker.
 pub const CONSUME: &str = "queue.consume";
@@ -29,15 +35,6 @@ pub enum Kind {
     Schedule(Schedule),
     /// The start of the host.
     Start,
-}
-
-/// Where requests come in.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Route {
-    /// `POST`.
-    pub method: String,
-    /// `/users/{id}`.
-    pub path: String,
 }
 
 /// Where messages come from.
@@ -67,18 +64,33 @@ impl Kind {
     }
 }
 
-impl Route {
-    /// Whether a request can be meant for both.
-    pub fn meets(&self, other: &Self) -> bool {
-        let shape = |route: &Self| -> Vec<Option<String>> {
-            let plain = |segment: &str| (!segment.starts_with('{')).then(|| segment.to_owned());
-            route.path.split('/').map(plain).collect()
-        };
-        self.method == other.method && shape(self) == shape(other)
+impl Trigger {
+    /// The input of a run, made of what the trigger brings: `request`, `message` or `tick`. Where the file says none, it is `otherwise`.
+    ///
+    /// # Errors
+    /// An expression that cannot be evaluated, with why.
+    pub fn make_input(
+        &self,
+        root: &str,
+        brought: &Value,
+        roles: &Value,
+        otherwise: Value,
+    ) -> Result<Value, CallFailure> {
+        let Some(template) = &self.input else { return Ok(otherwise) };
+        let scope = Scope::default().with(root, brought).with("roles", roles);
+        template.render(&scope).map_err(|reason| {
+            let message = format!("the input of the {} trigger cannot be made: {reason}", self.kind.as_str());
+            CallFailure::new(Code::InvalidArgument, message)
+        })
     }
 
-    /// The names in braces: `id`.
-    pub fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.path.split('/').filter_map(|segment| segment.strip_prefix('{')?.strip_suffix('}'))
+    /// How it is shown: `http POST /users`.
+    pub fn shown(&self) -> String {
+        match &self.kind {
+            Kind::Http(route) => format!("http {} {}", route.method, route.path),
+            Kind::Queue(source) => format!("queue {} of {}", source.queue, source.role),
+            Kind::Schedule(schedule) => format!("schedule {}", schedule.as_str()),
+            Kind::Start => "start".to_owned(),
+        }
     }
 }

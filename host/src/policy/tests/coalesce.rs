@@ -1,5 +1,7 @@
 //! Gathering: who goes with whom, and that nobody harms the others.
 
+mod late;
+
 use super::*;
 use crate::policy::coalesce::{Coalesce, Item, Sends};
 use crate::request::Reply;
