@@ -51,6 +51,28 @@ fn every_shipped_case_passes_and_leaves_nothing() {
     assert_eq!(left, [""; 0]);
 }
 
+/// The part of a document that is TOML and has these words in it.
+fn example(document: &str, words: &str) -> String {
+    let text = std::fs::read_to_string(root().join(document)).unwrap();
+    let mut examples = text.split("```toml\n").skip(1).filter_map(|after| after.split("```").next());
+    examples.find(|example| example.contains(words)).unwrap_or_else(|| panic!("{words}")).to_owned()
+}
+
+#[test]
+fn the_examples_of_the_documents_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    write("rename-user.toml", example("README.md", "Gives a user another name"));
+    write("rename-user.test.toml", example("README.md", "drops the session"));
+    write("create-user.toml", std::fs::read_to_string(root().join("flows/create-user.toml")).unwrap());
+    write("create-user.test.toml", example("flows/README.md", "the answer of the queue is lost"));
+    let files = ["rename-user.toml", "create-user.toml"].map(|name| folder.path().join(name));
+    let arguments = files.each_ref().map(|file| file.to_str().unwrap());
+    let Some(done) = chassis("the_examples_of_the_documents_run", &arguments, folder.path()) else { return };
+    let told = text(&done.stdout);
+    assert!(done.status.success() && told.contains("2 cases, 2 passed"), "{done:?}");
+}
+
 #[test]
 fn a_flow_that_leaves_something_fails_its_cases() {
     let folder = tempfile::tempdir().unwrap();

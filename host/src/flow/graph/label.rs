@@ -1,6 +1,6 @@
 //! The words of a drawing, the same in the terminal and in Mermaid.
 
-use super::{Kind, OnError, Span, Step, Trigger, Undo, Work};
+use super::{OnError, Span, Step, Undo, Work};
 use crate::flow::Flow;
 use crate::flow::template::Template;
 
@@ -52,16 +52,6 @@ pub fn undo_when(step: &Step) -> Option<String> {
     match &step.undo {
         Undo::Call(undo) => undo.when.as_ref().map(|when| format!("when {}", one_line(when.source()))),
         Undo::Nothing | Undo::Unsaid => None,
-    }
-}
-
-/// What starts runs: `http POST /users`.
-pub fn trigger(trigger: &Trigger) -> String {
-    match &trigger.kind {
-        Kind::Http(route) => format!("http {} {}", route.method, route.path),
-        Kind::Queue(source) => format!("queue {} of {}", source.queue, source.role),
-        Kind::Schedule(schedule) => format!("schedule {} UTC", schedule.as_str()),
-        Kind::Start => "the start of the host".to_owned(),
     }
 }
 

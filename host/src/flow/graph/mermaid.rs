@@ -9,7 +9,7 @@ impl Graph<'_> {
     pub fn mermaid(&self) -> String {
         let mut lines = vec![format!("input([{}])", text([self.flow.name.clone(), label::input(self.flow)]))];
         for (at, trigger) in self.flow.triggers.iter().enumerate() {
-            lines.push(format!("t{at}{{{{{}}}}} --> input", text([label::trigger(trigger)])));
+            lines.push(format!("t{at}{{{{{}}}}} --> input", text([trigger.shown()])));
         }
         let mut undos = Vec::new();
         for at in self.waves.iter().flatten() {

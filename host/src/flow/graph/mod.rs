@@ -7,7 +7,7 @@ mod text;
 
 use super::model::{Flow, OnError, Step, Undo, Work};
 use super::plan;
-use super::trigger::{Kind, Trigger};
+use super::trigger::Trigger;
 use crate::config::units::Span;
 use serde_json::{Map, Value, json};
 
@@ -48,7 +48,7 @@ impl<'a> Graph<'a> {
             "description": self.flow.description,
             "input": self.flow.input.json_schema(),
             "deadline": self.flow.deadline.map(|time| Span(time).to_string()),
-            "triggers": self.flow.triggers.iter().map(label::trigger).collect::<Vec<_>>(),
+            "triggers": self.flow.triggers.iter().map(Trigger::shown).collect::<Vec<_>>(),
             "waves": self.waves.iter().map(|wave| names(wave)).collect::<Vec<_>>(),
             "steps": self.flow.steps.iter().enumerate().map(step).collect::<Vec<_>>(),
             "output": self.flow.output.to_string(),

@@ -40,7 +40,7 @@ impl Graph<'_> {
         let mut heading = vec![("does", flow.description.clone()), ("takes", label::input(flow))];
         heading.push(("within", flow.deadline.map(|time| super::Span(time).to_string()).unwrap_or_default()));
         heading.push(("key", flow.key.as_ref().map(ToString::to_string).unwrap_or_default()));
-        heading.extend(flow.triggers.iter().map(|trigger| ("starts", label::trigger(trigger))));
+        heading.extend(flow.triggers.iter().map(|trigger| ("run by", trigger.shown())));
         heading.retain(|(_, text)| !text.is_empty());
         heading
     }
