@@ -4,6 +4,7 @@
 
 mod process_support;
 
+use chassis::flow::set::is_flow;
 use process_support::House;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -43,8 +44,7 @@ fn the_shipped_flows_are_right() {
     assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""));
     let told: Value = serde_json::from_slice(&done.stdout).unwrap();
     let shipped = std::fs::read_dir(root().join("flows")).unwrap();
-    let shipped =
-        shipped.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|of| of == "toml"));
+    let shipped = shipped.filter(|entry| is_flow(&entry.as_ref().unwrap().path()));
     assert_eq!(told["flows"].as_array().unwrap().len(), shipped.count());
 }
 

@@ -2,7 +2,7 @@
 
 use super::remote::Remote;
 use super::runs::escaped;
-use super::{Exit, Global, exit, flow_check, table};
+use super::{Exit, Global, exit, flow_check, flow_graph, flow_new, flow_test, table};
 use crate::app::App;
 use crate::config::Config;
 use crate::flow::FlowSet;
@@ -14,7 +14,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Run flows, check them, or list what flows there are
+/// Run flows, write, draw, check and test them, or list what flows there are
 #[derive(Debug, Args)]
 pub struct Flow {
     #[command(subcommand)]
@@ -51,6 +51,9 @@ Examples:
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    New(flow_new::New),
+    Graph(flow_graph::Graphed),
+    Test(flow_test::Tested),
 }
 
 impl Flow {
@@ -58,6 +61,9 @@ impl Flow {
         match self.command {
             FlowCommand::List => list(global),
             FlowCommand::Check { files } => flow_check::run(global, &files).await,
+            FlowCommand::New(new) => new.run(global),
+            FlowCommand::Graph(graph) => graph.run(global),
+            FlowCommand::Test(test) => test.run(global).await,
             FlowCommand::Run { name, input } => run(global, &name, input).await,
         }
     }

@@ -10,6 +10,10 @@ mod exit;
 mod fault;
 mod flow;
 mod flow_check;
+mod flow_files;
+mod flow_graph;
+mod flow_new;
+mod flow_test;
 mod health;
 mod instances;
 mod plugins;
@@ -74,7 +78,10 @@ Examples:
   chassis instances                                   what can be called
   chassis call sessions set '{\"key\":\"a\",\"value\":1}'   call one operation
   chassis flow run get-user '{\"id\":1}'                run a flow
+  chassis flow new refund-order                       write a flow to edit, and cases beside it
   chassis flow check flows/get-user.toml              is a flow right, before it runs?
+  chassis flow graph create-user                      what runs when, and how is it taken back?
+  chassis flow test                                   run the cases written beside the flows
   chassis runs list --state stuck                     which runs need a hand?
   chassis --profile local health                      are the six real servers well?
   chassis config check --profile local                is the configuration right?

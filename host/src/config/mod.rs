@@ -116,6 +116,11 @@ impl Config {
         Self::load_from(source, &interpolate::Given(given), std::env::vars())
     }
 
+    /// The same, whatever the environment says of single settings: for a host that is to have nothing in common with others.
+    pub fn load_apart(source: &Source, given: &BTreeMap<String, String>) -> Result<Self, Problems> {
+        Self::load_from(source, &interpolate::Given(given), [])
+    }
+
     fn load_from(
         source: &Source,
         outside: &impl Outside,

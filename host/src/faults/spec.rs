@@ -98,6 +98,10 @@ pub enum Frequency {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Error, Self::Latency, Self::TimeoutBefore, Self::TimeoutAfter, Self::Panic, Self::Crash];
+
     /// As it is written.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -112,6 +116,24 @@ impl Kind {
 }
 
 impl FaultSpec {
+    /// What may be said of a fault.
+    pub const FIELDS: &[&str] = &[
+        "name",
+        "instance",
+        "operation",
+        "kind",
+        "code",
+        "message",
+        "retryable",
+        "maybe_applied",
+        "latency",
+        "at",
+        "probability",
+        "first",
+        "every",
+        "nth",
+    ];
+
     /// How often it happens.
     pub fn frequency(&self) -> Frequency {
         match (self.probability, self.first, self.every, self.nth) {

@@ -129,3 +129,10 @@ fn what_makes_no_sense_is_told_with_its_field_and_what_is_near() {
     assert!(failure.error.message.contains("did you mean `set`?"), "{failure}");
     assert_eq!(faults.clear(Some("f")).unwrap_err().code(), Code::NotFound);
 }
+
+#[test]
+fn the_fields_of_a_fault_are_those_that_it_is_read_from() {
+    let told = serde_json::from_value::<FaultSpec>(json!({ "nonsense": 1 })).unwrap_err().to_string();
+    let known: Vec<&str> = told.split('`').skip(3).step_by(2).collect();
+    assert_eq!(known, FaultSpec::FIELDS, "{told}");
+}

@@ -191,6 +191,12 @@ impl<'a> Fields<'a> {
         if rest.is_empty() { Some(node) } else { node.fields().ok()?.path(rest) }
     }
 
+    /// What is written at the end of a way through fields and items, or as far along it as anything is.
+    pub fn deepest(&self, way: &[String]) -> Option<Node<'a>> {
+        let (first, rest) = way.split_first()?;
+        Some(self.get(first)?.deepest(rest))
+    }
+
     /// The path of the table itself.
     pub fn at_path(&self) -> &str {
         &self.path
@@ -282,6 +288,20 @@ impl<'a> Node<'a> {
         let list = self.value().as_array().ok_or_else(|| self.wanted("a list"))?;
         let item = |(at, value)| Node { path: format!("{}[{at}]", self.path), value };
         Ok(list.iter().enumerate().map(item).collect())
+    }
+
+    /// The same from here on.
+    pub fn deepest(&self, way: &[String]) -> Self {
+        let Some((first, rest)) = way.split_first() else { return self.clone() };
+        let next = match self.value() {
+            DeValue::Table(_) => self.fields().ok().and_then(|fields| fields.get(first)),
+            DeValue::Array(_) => {
+                let items = self.list().unwrap_or_default();
+                first.parse().ok().and_then(|at: usize| items.get(at).cloned())
+            }
+            _ => None,
+        };
+        next.map_or_else(|| self.clone(), |node| node.deepest(rest))
     }
 
     /// A plain JSON value.

@@ -2,7 +2,7 @@
 //!
 //! A file is read ([`model`], by way of `read`, [`document`], [`schema`], [`template`] and [`expression`]), its steps run as [`plan`] allows
 //! ([`engine`]), and what was done is taken back where one of them fails. [`state`] holds every transition there is, and
-//! [`crate::journal`] what happened. A run calls roles through [`calls::Calls`] and knows no plugin.
+//! [`crate::journal`] what happened. [`graph`] draws a flow. A run calls roles through [`calls::Calls`] and knows no plugin.
 
 pub mod calls;
 pub mod check;
@@ -10,9 +10,10 @@ pub(crate) mod clock;
 pub mod document;
 pub mod engine;
 pub mod expression;
+pub mod graph;
 pub mod model;
 pub mod plan;
-mod read;
+pub(crate) mod read;
 mod registry;
 pub mod run;
 mod runs;
@@ -20,6 +21,7 @@ pub mod schema;
 pub mod scope;
 pub mod set;
 pub mod stale;
+pub mod starters;
 pub mod state;
 pub mod template;
 pub mod trace;

@@ -172,7 +172,8 @@ pub fn is_flow(path: &Path) -> bool {
     name.ends_with(".toml") && !name.ends_with(".test.toml") && !name.starts_with('.')
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> FlowError {
+/// A file or folder that the system does not let us read.
+pub(crate) fn unreadable(path: &Path, error: &std::io::Error) -> FlowError {
     FlowError {
         file: path.display().to_string(),
         line: 1,

@@ -8,6 +8,7 @@ use super::expression::{Expression, Names};
 use super::scope::Scope;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::fmt;
 use toml::de::DeValue;
 
 /// A value that is made when its step is due.
@@ -123,6 +124,28 @@ impl Template {
                 Self::Text(parts)
             }
         })
+    }
+}
+
+impl fmt::Display for Template {
+    /// As it could stand in a file.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(value) => value.fmt(f),
+            Self::Whole(expression) => write!(f, "${{{}}}", expression.source()),
+            Self::Text(parts) => parts.iter().try_for_each(|part| match part {
+                Part::Plain(plain) => f.write_str(plain),
+                Part::Value(expression) => write!(f, "${{{}}}", expression.source()),
+            }),
+            Self::List(items) => {
+                let items: Vec<String> = items.iter().map(Self::to_string).collect();
+                write!(f, "[{}]", items.join(", "))
+            }
+            Self::Object(fields) => {
+                let field = |(name, field): &(String, Self)| format!("{name} = {field}");
+                write!(f, "{{ {} }}", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+            }
+        }
     }
 }
 

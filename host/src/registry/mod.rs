@@ -25,7 +25,7 @@ use chassis_abi::Code;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// Everything that can be called.
@@ -49,7 +49,19 @@ impl Registry {
         telemetry: &Telemetry,
         statics: &BTreeMap<String, SocketAddr>,
     ) -> Result<Self, Problems> {
-        start::start(config, telemetry, statics).await
+        let begun = Instant::now();
+        let plugins = Plugins::inspect(&config.plugins_dir).await?;
+        start::start(begun, config, plugins, telemetry, statics).await
+    }
+
+    /// The same over a folder that was inspected before; what is loaded of it is not loaded again.
+    pub async fn start_with(
+        config: &Config,
+        plugins: Plugins,
+        telemetry: &Telemetry,
+        statics: &BTreeMap<String, SocketAddr>,
+    ) -> Result<Self, Problems> {
+        start::start(Instant::now(), config, plugins, telemetry, statics).await
     }
 
     /// How long it took to inspect and load the plugins.

@@ -14,12 +14,12 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 
 pub(super) async fn start(
+    begun: Instant,
     config: &Config,
+    mut plugins: Plugins,
     telemetry: &Telemetry,
     statics: &BTreeMap<String, SocketAddr>,
 ) -> Result<Registry, Problems> {
-    let begun = Instant::now();
-    let mut plugins = Plugins::inspect(&config.plugins_dir).await?;
     let checked = check::check(config, &plugins)?;
     let secrets = Arc::new(checked.secrets);
     let needed = config.instances.values().map(|instance| instance.plugin.as_str());

@@ -12,11 +12,13 @@ mod world;
 
 pub use world::{Player, World};
 
-use super::document::{self, Fields, FlowErrors, Problem, Problems};
+use super::document::{self, Fields, FlowErrors, Node, Problem, Problems};
 use super::model::Flow;
 use super::set::FlowSet;
+use super::template::Template;
 use fit::Fit;
 use infer::Known;
+use serde_json::Value;
 use types::{Kinds, Type};
 
 /// Checks a flow among others, which may be its sub-flows.
@@ -39,6 +41,11 @@ pub fn check_all(world: &World, flows: &FlowSet) -> Result<(), FlowErrors> {
     let wrong = flows.iter().filter_map(|flow| check_one(flow, world, flows).err());
     let wrong: Vec<_> = wrong.flat_map(|wrong| wrong.0).collect();
     if wrong.is_empty() { Ok(()) } else { Err(FlowErrors(wrong)) }
+}
+
+/// Checks a value by itself against a schema, as far as that can be said where nothing is known of what its expressions see.
+pub fn fits(node: &Node<'_>, template: &Template, schema: &Value, problems: &mut Problems) {
+    Fit { known: &Known::default(), problems }.value(node, template, schema);
 }
 
 struct Checker<'a> {

@@ -3,6 +3,8 @@
 mod step;
 mod trigger;
 
+pub(crate) use step::{code, condition, target};
+
 use super::document::{self, Fields, Node, Problem, Problems, unknown};
 use super::expression::{Names, OF_RUN};
 use super::model::{Flow, Step};

@@ -141,7 +141,8 @@ fn check(node: &Node<'_>, visible: Names<'_>, problems: &mut Problems) -> Option
     Some(Check { that: that?, code: code?, message: message? })
 }
 
-fn code(node: &Node<'_>) -> Result<Code, Problem> {
+/// A canonical code.
+pub fn code(node: &Node<'_>) -> Result<Code, Problem> {
     let name = node.text()?;
     let names: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     let found = Code::ALL.iter().find(|code| code.as_str() == name);
@@ -194,7 +195,8 @@ fn undo(node: &Node<'_>, visible: Names<'_>, problems: &mut Problems) -> Option<
     Some(Undo::Call(Box::new(UndoCall { call: call?, input, when, repeatable })))
 }
 
-fn target(node: &Node<'_>) -> Result<Target, Problem> {
+/// `ROLE.OPERATION`.
+pub fn target(node: &Node<'_>) -> Result<Target, Problem> {
     match node.text()?.split_once('.') {
         Some((role, operation)) if !role.is_empty() && !operation.is_empty() => {
             Ok(Target { role: role.to_owned(), operation: operation.to_owned() })
@@ -210,7 +212,7 @@ fn input(fields: &Fields<'_>, visible: Names<'_>, problems: &mut Problems) -> Te
 }
 
 /// A condition is an expression; `${…}` around it is taken off.
-fn condition(node: &Node<'_>, visible: Names<'_>) -> Result<Expression, Problem> {
+pub fn condition(node: &Node<'_>, visible: Names<'_>) -> Result<Expression, Problem> {
     let text = node.text()?.trim();
     let code = text.strip_prefix("${").and_then(|code| code.strip_suffix('}')).unwrap_or(text).trim();
     Expression::compile(code, visible).map_err(|reason| node.problem(reason).about(node.span(), code))
