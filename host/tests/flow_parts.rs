@@ -310,7 +310,8 @@ async fn on_a_file_too() {
                 is_whole(&flows, &runs, &script);
                 store.close().await;
                 if !died {
-                    assert!(count > 10, "{count}");
+                    // How many writes there are depends on how many go together.
+                    assert!(count > 5, "{count}");
                     break;
                 }
             }

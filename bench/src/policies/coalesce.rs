@@ -85,10 +85,13 @@ fn sides() -> [Side; 3] {
 }
 
 fn config(folder: &Path) -> Result<Config> {
+    // A folder of its own: every other file beside them would be taken for a flow.
+    let flows = folder.join("flows");
+    std::fs::create_dir_all(&flows)?;
     let mut text = format!(
         "plugins_dir = {:?}\nflows_dir = {:?}\n[telemetry]\nlog = \"warn\"\n[journal]\nurl = \"memory\"\n",
         plugins_dir()?,
-        folder
+        flows
     );
     for name in ["postgres", "mongodb", "elasticsearch"] {
         let url = format!("${{env:CHASSIS_{}_URL}}", name.to_uppercase());

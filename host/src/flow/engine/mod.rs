@@ -273,6 +273,8 @@ impl Inner {
                 () = inner.gone.cancelled() => Ok(Err(Stop::Handed)),
                 ended = run => ended,
             };
+            // Its span ends here, before anybody is told of the end and looks at the trace.
+            drop(progress);
             inner.let_go(&id, fence, ended, &tell);
         });
         settled

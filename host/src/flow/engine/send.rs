@@ -13,6 +13,7 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 /// A call that has ended.
 pub(super) struct Answered {
@@ -76,7 +77,12 @@ impl Progress {
                 }
                 Work::Flow(name) => {
                     let start = Start { parent: Some(key.to_string()), key: Some(key), context };
-                    child::run(&Engine(engine), name, &input, start, again).await?
+                    let (engine, name) = (Engine(engine), name.clone());
+                    // A task of its own, which goes on while this run waits for a write: in here it would stand still then, with a
+                    // connection to the journal in its hands that the write waits for.
+                    let child = async move { child::run(&engine, &name, &input, start, again).await };
+                    let child = AbortOnDropHandle::new(tokio::spawn(child));
+                    child.await.map_err(|error| Stop::Defect(error.to_string()))??
                 }
             };
             if let Err(failure) = &result {
