@@ -18,6 +18,10 @@ pub enum Place {
 }
 
 const RUNS: &str = "SELECT id, state FROM chassis_runs WHERE flow = $1";
+/// Steps of unfinished runs whose intent is there, and not what came of them.
+const UNKNOWN: &str = "SELECT e.step FROM chassis_entries AS e JOIN chassis_runs AS r ON r.id = e.run_id \
+    WHERE r.flow = $1 AND r.ended IS NULL AND e.kind = 'step_started' AND NOT EXISTS (SELECT 1 FROM chassis_entries AS x \
+    WHERE x.run_id = e.run_id AND x.step = e.step AND x.kind IN ('step_succeeded', 'step_failed'))";
 
 impl Place {
     /// In a site's folder, or in the Postgres of its stores.
@@ -52,6 +56,25 @@ impl Place {
                 let rows = sqlx::query(RUNS).bind(flow).fetch_all(&mut connection).await?;
                 connection.close().await?;
                 rows.iter().map(|row| run(row.get(0), row.get(1))).collect()
+            }
+        }
+    }
+
+    /// Which steps of a flow's unfinished runs nobody knows the end of, as a host left them that is dead.
+    pub async fn unknown(&self, flow: &str) -> Result<Vec<String>> {
+        match self {
+            Self::Sqlite(file) => {
+                let options = SqliteConnectOptions::new().filename(file);
+                let mut connection = SqliteConnection::connect_with(&options).await.context("the journal")?;
+                let steps = sqlx::query_scalar(UNKNOWN).bind(flow).fetch_all(&mut connection).await?;
+                connection.close().await?;
+                Ok(steps)
+            }
+            Self::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await.context("the journal")?;
+                let steps = sqlx::query_scalar(UNKNOWN).bind(flow).fetch_all(&mut connection).await?;
+                connection.close().await?;
+                Ok(steps)
             }
         }
     }

@@ -4,8 +4,10 @@
 use crate::host::Host;
 use crate::report::{Report, Tally};
 use crate::site::{Options, Servers, Site};
-use anyhow::{Context, Result, bail};
+use crate::verdict::State;
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// A step, what undoes it, and the step whose failure makes the run go back over it.
 struct Step {
@@ -14,16 +16,29 @@ struct Step {
     operation: &'static str,
     undo: &'static str,
     failing: (&'static str, &'static str),
+    /// Whether a host that finds its intent and not its end may ask for it again.
+    repeatable: bool,
 }
 
+/// Long enough for the steps beside the one that hangs, and shorter than a try.
+const OTHERS: Duration = Duration::from_millis(200);
+
 const STEPS: [Step; 5] = [
-    Step { name: "user", role: "users", operation: "insert", undo: "delete", failing: ("search", "index") },
+    Step {
+        name: "user",
+        role: "users",
+        operation: "insert",
+        undo: "delete",
+        failing: ("search", "index"),
+        repeatable: false,
+    },
     Step {
         name: "preferences",
         role: "preferences",
         operation: "insert",
         undo: "delete",
         failing: ("search", "index"),
+        repeatable: false,
     },
     Step {
         name: "session",
@@ -31,6 +46,7 @@ const STEPS: [Step; 5] = [
         operation: "set",
         undo: "delete",
         failing: ("search", "index"),
+        repeatable: true,
     },
     Step {
         name: "entry",
@@ -38,6 +54,7 @@ const STEPS: [Step; 5] = [
         operation: "index",
         undo: "delete",
         failing: ("messages", "publish"),
+        repeatable: true,
     },
     Step {
         name: "welcome",
@@ -45,6 +62,7 @@ const STEPS: [Step; 5] = [
         operation: "publish",
         undo: "retract",
         failing: ("search", "index"),
+        repeatable: false,
     },
 ];
 
@@ -79,8 +97,16 @@ pub async fn run(servers: Servers, cells: usize, options: &Options, report: &Rep
         for fault in FAULTS {
             for step in STEPS.iter().take(cells - done) {
                 let cell = format!("{servers:?} {way:?} {fault:?} {}", step.name).to_lowercase();
-                cell_of(&mut site, &mut host, step, fault, way).await.with_context(|| cell.clone())?;
+                let end = cell_of(&mut site, &mut host, step, fault, way).await;
+                let end = end.with_context(|| cell.clone())?;
                 let verdict = site.verdict().await.with_context(|| cell.clone())?;
+                let completed = verdict.completed - tally.completed;
+                if let Some(end) = end.filter(|_| verdict.clean(0)) {
+                    ensure!(
+                        completed == usize::from(end == State::Completed),
+                        "{cell}: the run is not {end:?}"
+                    );
+                }
                 done += 1;
                 report.progress(&format!("matrix: {done} of {CELLS} on {servers:?}: {cell}"));
                 tally = Tally { cells: done, ..Tally::of(&verdict) };
@@ -99,7 +125,14 @@ pub async fn run(servers: Servers, cells: usize, options: &Options, report: &Rep
     Ok(tally)
 }
 
-async fn cell_of(site: &mut Site, host: &mut Host, step: &Step, fault: Fault, way: Way) -> Result<()> {
+/// Answers how the run is to end, where that is not left to chance.
+async fn cell_of(
+    site: &mut Site,
+    host: &mut Host,
+    step: &Step,
+    fault: Fault,
+    way: Way,
+) -> Result<Option<State>> {
     let user = site.next_user();
     let operation = if way == Way::Forward { step.operation } else { step.undo };
     host.fault(&spec(fault, way, step.role, operation)).await?;
@@ -115,9 +148,17 @@ async fn cell_of(site: &mut Site, host: &mut Host, step: &Step, fault: Fault, wa
             ended = begun => bail!("the run ended before the host was killed: {ended:?}"),
             hit = host.hit("cell", 1) => hit?,
         }
+        tokio::time::sleep(OTHERS).await;
         host.kill().await?;
+        let unknown = site.journal.unknown("create-user").await?;
         *host = site.host("host").await?;
-        return Ok(());
+        if way == Way::Undoing {
+            return Ok(Some(State::Undone));
+        }
+        ensure!(unknown.iter().any(|name| name == step.name), "the journal has no intent of {}", step.name);
+        // What may be asked again is, and the run goes on; anything else takes it back.
+        let again = |name: &String| STEPS.iter().any(|step| step.name == name && step.repeatable);
+        return Ok(Some(if unknown.iter().all(again) { State::Completed } else { State::Undone }));
     }
     let (status, answer) = host.flow("create-user", &user, None).await?;
     // A cell whose fault nobody met would prove nothing.
@@ -130,7 +171,7 @@ async fn cell_of(site: &mut Site, host: &mut Host, step: &Step, fault: Fault, wa
     if fault == Fault::Panic {
         well(host, step.role).await?;
     }
-    Ok(())
+    Ok(None)
 }
 
 fn spec(fault: Fault, way: Way, role: &str, operation: &str) -> Value {
@@ -165,7 +206,7 @@ async fn well(host: &Host, role: &str) -> Result<()> {
         {
             return Ok(());
         }
-        tokio::time::sleep(std::time::Duration::from_millis(25)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
     }
     bail!("the instance `{role}` is not well again after its panic")
 }

@@ -45,6 +45,8 @@ pub struct Options {
     pub extra: String,
     /// How long a try may take.
     pub attempt_timeout: Option<Duration>,
+    /// How many calls of one instance may be in flight, if not the policy's own number.
+    pub bulkhead: Option<u32>,
 }
 
 /// A try that takes longer is given up: short, as the timeouts of the matrix are waited for.
@@ -67,7 +69,9 @@ impl Site {
         };
         let journal = journal::Place::new(folder.path(), &stores, options.shared_journal)?;
         let attempt = options.attempt_timeout.unwrap_or(ATTEMPT);
-        let config = words::config(folder.path(), urls.as_ref(), &journal, attempt, &options.extra);
+        let bulkhead = options.bulkhead.map(|calls| format!("bulkhead = {calls}\n")).unwrap_or_default();
+        let policy = format!("attempt_timeout = \"{}ms\"\n{bulkhead}", attempt.as_millis());
+        let config = words::config(folder.path(), urls.as_ref(), &journal, &policy, &options.extra);
         std::fs::write(folder.path().join("host.toml"), config)?;
         words::write_flows(&folder.path().join("flows"), options.without_undo)?;
         stores.wipe().await?;

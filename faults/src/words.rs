@@ -5,7 +5,6 @@ use crate::stores::Urls;
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 /// Role, contract of the embedded plugin, and the real plugin.
 const ROLES: [(&str, &str, &str); 5] = [
@@ -16,12 +15,12 @@ const ROLES: [(&str, &str, &str); 5] = [
     ("search", "search", "elasticsearch"),
 ];
 
-/// The configuration of a host.
+/// The configuration of a host. `policy` is that of each instance.
 pub fn config(
     folder: &Path,
     urls: Option<&Urls>,
     journal: &journal::Place,
-    attempt: Duration,
+    policy: &str,
     extra: &str,
 ) -> String {
     let mut text = format!(
@@ -50,8 +49,7 @@ pub fn config(
         let _ = write!(
             text,
             "[instances.{role}]\nplugin = \"{plugin}\"\n{contract}config = {{ {settings} }}\n\
-             [instances.{role}.policy]\nattempt_timeout = \"{}ms\"\n\n",
-            attempt.as_millis()
+             [instances.{role}.policy]\n{policy}\n",
         );
     }
     text.push_str(extra);

@@ -9,7 +9,7 @@ pub const CASES: &[Case] = cases! {
     "a word with a typing error is found by fuzziness only" => fuzziness,
     "a filter takes whole values" => filters,
     "pages do not overlap and the total counts all" => paging,
-    "if_absent refuses a taken id" => if_absent,
+    "if_absent refuses a taken id, but not the document that is there already" => if_absent,
     "what is not there is null, or false" => missing,
     "one bad item of a batch fails alone" => batch,
     "a bulk says what each item did" => bulk,
@@ -118,7 +118,15 @@ async fn if_absent(bench: &Bench) -> Outcome {
     let again = json!({ "index": index, "id": "1", "document": {}, "if_absent": true });
     expect_code(bench.call("index", again).await, Code::AlreadyExists)?;
     let found = bench.call("get", json!({ "index": index, "id": "1" })).await?;
-    expect_eq("document", &found["document"]["name"], &json!("Alice Johnson"))
+    expect_eq("document", &found["document"]["name"], &json!("Alice Johnson"))?;
+    let same = json!({ "index": index, "id": "1", "document": found["document"], "if_absent": true });
+    let there = bench.call("index", same.clone()).await?;
+    expect_eq("asked again", &there, &json!({ "id": "1", "created": false }))?;
+    let mut other = same.clone();
+    other["document"]["name"] = json!("Bob");
+    let done = bench.call("index_many", json!({ "items": [same, other] })).await?;
+    expect_eq("asked again among others", &done["items"][0], &json!({ "ok": there }))?;
+    expect_eq("another document", &done["items"][1]["error"]["code"], &json!("already_exists"))
 }
 
 async fn missing(bench: &Bench) -> Outcome {

@@ -3,7 +3,7 @@
 use crate::driver::{Elastic, answer};
 use crate::error;
 use chassis_guest::contracts::search::{Action, Index};
-use chassis_guest::{Effect, Error};
+use chassis_guest::{Code, Effect, Error};
 use elasticsearch::BulkParts;
 use elasticsearch::params::Refresh;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 pub struct Applied {
     /// The document's id.
     pub id: String,
-    /// `created`, `updated`, `deleted` or `not_found`.
+    /// `created`, `updated`, `deleted`, `not_found`, or `noop` where it was there already.
     pub result: String,
 }
 
@@ -24,13 +24,34 @@ impl Elastic {
         if number == 0 {
             return Vec::new();
         }
-        let lines: Vec<String> = actions.into_iter().flat_map(lines).map(|line| line.to_string()).collect();
+        let items: Vec<Vec<Value>> = actions.into_iter().map(lines).collect();
+        let text: Vec<String> = items.iter().flatten().map(Value::to_string).collect();
         let refresh = if refresh { Refresh::True } else { Refresh::False };
-        let sent = self.client.bulk(BulkParts::None).refresh(refresh).body(lines).send().await;
-        match answer(sent, Effect::Write).await {
-            Ok(body) => (0..number).map(|at| applied(&body["items"][at])).collect(),
-            Err(error) => vec![Err(error); number],
+        let sent = self.client.bulk(BulkParts::None).refresh(refresh).body(text).send().await;
+        let body = match answer(sent, Effect::Write).await {
+            Ok(body) => body,
+            Err(error) => return vec![Err(error); number],
+        };
+        let mut results = Vec::with_capacity(number);
+        for (at, item) in items.iter().enumerate() {
+            results.push(match applied(&body["items"][at]) {
+                Err(error) if error.code() == Code::AlreadyExists => self.repeated(item, error).await,
+                result => result,
+            });
         }
+        results
+    }
+
+    /// An item that found its id taken.
+    async fn repeated(&self, item: &[Value], taken: Error) -> Result<Applied, Error> {
+        let [Value::Object(verb), document] = item else { return Err(taken) };
+        let Some(at) = verb.get("create") else { return Err(taken) };
+        let text = |name: &str| at[name].as_str().unwrap_or_default();
+        let (index, id) = (text("_index"), text("_id"));
+        if self.is_there(index, id, document).await? {
+            return Ok(Applied { id: id.to_owned(), result: "noop".to_owned() });
+        }
+        Err(taken)
     }
 }
 

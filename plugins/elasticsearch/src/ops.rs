@@ -37,8 +37,14 @@ impl Search for Elastic {
         if input.if_absent {
             index = index.op_type(OpType::Create);
         }
-        let done = answer(index.body(input.document).send().await, Effect::Write).await?;
-        Ok(Indexed { created: done["result"] == "created", id: input.id })
+        match answer(index.body(&input.document).send().await, Effect::Write).await {
+            Ok(done) => Ok(Indexed { created: done["result"] == "created", id: input.id }),
+            Err(error) if error.code() == Code::AlreadyExists => {
+                let there = self.is_there(&input.index, &input.id, &Value::Object(input.document)).await?;
+                if there { Ok(Indexed { created: false, id: input.id }) } else { Err(error) }
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn index_many(&self, _: Call<'_>, input: Batch<Index>) -> Result<BatchOutput<Indexed>, Error> {
@@ -88,6 +94,19 @@ impl Search for Elastic {
         let count = self.client.count(CountParts::Index(&index)).body(query::count(&input.filter));
         let counted = answer(count.send().await, Effect::Read).await?;
         Ok(Counted { count: counted["count"].as_u64().unwrap_or_default() })
+    }
+}
+
+impl Elastic {
+    /// Whether an id has this very document: then a write that found the id taken is one that was asked for again.
+    pub(crate) async fn is_there(&self, index: &str, id: &str, document: &Value) -> Result<bool, Error> {
+        let sent = self.client.get(GetParts::IndexId(index, id)).send().await;
+        match answer(sent, Effect::Read).await {
+            Ok(found) => Ok(found["_source"] == *document),
+            // Gone meanwhile.
+            Err(error) if error.code() == Code::NotFound => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 

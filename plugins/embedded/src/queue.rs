@@ -116,7 +116,7 @@ impl Queue for Embedded {
         let mut db = self.store.write(Part::Queue).await?;
         let done = db.done(sqlx::query(delete).bind(&input.receipt).bind(now())).await?;
         drop(db);
-        self.settled(done.changed)
+        Ok(self.settled(done.changed))
     }
 
     async fn nack(&self, _: Call<'_>, input: Nack) -> Result<Settled, Error> {
@@ -131,7 +131,7 @@ impl Queue for Embedded {
             dead(&mut db, &input.receipt, if over { "delivery_limit" } else { "rejected" }).await?
         };
         db.commit().await?;
-        self.settled(changed)
+        Ok(self.settled(changed))
     }
 
     async fn retract(&self, _: Call<'_>, input: Retract) -> Result<Retracted, Error> {
@@ -173,12 +173,11 @@ impl Embedded {
         })
     }
 
-    fn settled(&self, changed: u64) -> Result<Settled, Error> {
-        if changed == 0 {
-            let message = "no unsettled message has this receipt (any more)";
-            return Err(Error::new(Code::FailedPrecondition, message).field("receipt"));
+    fn settled(&self, changed: u64) -> Settled {
+        let settled = changed > 0;
+        if settled {
+            self.consumers.wake();
         }
-        self.consumers.wake();
-        Ok(Settled {})
+        Settled { settled }
     }
 }

@@ -4,8 +4,8 @@ use crate::config::Config;
 use crate::connection::{self, Connection};
 use crate::error;
 use crate::receipts::Receipts;
+use crate::retract::Retracts;
 use chassis_guest::{Context, Error, Health, Operations, Plugin};
-use futures_util::lock::Mutex as Lock;
 use lapin::options::BasicQosOptions;
 use std::sync::Arc;
 
@@ -13,10 +13,9 @@ use std::sync::Arc;
 pub struct Rabbit {
     pub(crate) config: Config,
     pub(crate) context: Context,
-    pub(crate) connection: Connection,
+    pub(crate) connection: Arc<Connection>,
     pub(crate) receipts: Arc<Receipts>,
-    /// Held by the one who looks through a queue: what he holds meanwhile, another would not find.
-    pub(crate) looking: Lock<()>,
+    pub(crate) retracts: Arc<Retracts>,
 }
 
 impl Plugin for Rabbit {
@@ -27,8 +26,8 @@ impl Plugin for Rabbit {
     }
 
     async fn open(config: Config, context: Context) -> Result<Self, Error> {
-        let connection = connection::keep(&config, &context)?;
-        Ok(Self { config, context, connection, receipts: Receipts::new(), looking: Lock::new(()) })
+        let connection = Arc::new(connection::keep(&config, &context)?);
+        Ok(Self { config, context, connection, receipts: Receipts::new(), retracts: Arc::default() })
     }
 
     async fn health(&self) -> Result<Health, Error> {

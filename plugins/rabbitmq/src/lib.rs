@@ -13,5 +13,6 @@ mod message;
 mod ops;
 mod publish;
 mod receipts;
+mod retract;
 
 chassis_guest::export!(driver::Rabbit);

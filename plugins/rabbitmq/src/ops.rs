@@ -2,7 +2,7 @@
 
 use crate::driver::Rabbit;
 use crate::link::Lease;
-use crate::message::{self, Outgoing, short};
+use crate::message::{Outgoing, short};
 use crate::{consume, error, publish};
 use chassis_guest::contracts::queue::{
     Consume, Declare, Depth, Message, Nack, Publish, Published, Purged, Queue, QueueKind, QueueName, Receipt,
@@ -11,8 +11,7 @@ use chassis_guest::contracts::queue::{
 use chassis_guest::contracts::{Batch, BatchOutput, Origin};
 use chassis_guest::{Call, Code, Error, Items};
 use lapin::options::{
-    BasicAckOptions, BasicGetOptions, BasicNackOptions, BasicQosOptions, QueueDeclareOptions,
-    QueueDeleteOptions, QueuePurgeOptions,
+    BasicAckOptions, BasicNackOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
 use std::collections::BTreeMap;
@@ -79,43 +78,19 @@ impl Queue for Rabbit {
     }
 
     async fn ack(&self, _: Call<'_>, input: Receipt) -> Result<Settled, Error> {
-        let message = self.receipts.take(&input.receipt).ok_or_else(unknown)?;
+        let Some(message) = self.receipts.take(&input.receipt) else { return Ok(Settled { settled: false }) };
         let done = message.acker.ack(BasicAckOptions::default()).await;
         settled(done, message.single.map(|single| single.lease))
     }
 
     async fn nack(&self, _: Call<'_>, input: Nack) -> Result<Settled, Error> {
-        let message = self.receipts.take(&input.receipt).ok_or_else(unknown)?;
+        let Some(message) = self.receipts.take(&input.receipt) else { return Ok(Settled { settled: false }) };
         let done = message.acker.nack(BasicNackOptions { requeue: input.requeue, multiple: false }).await;
         settled(done, message.single.map(|single| single.lease))
     }
 
     async fn retract(&self, _: Call<'_>, input: Retract) -> Result<Retracted, Error> {
-        let _one_at_a_time = self.looking.lock().await;
-        let lease = self.lease().await?;
-        let queue = short("queue", &*input.queue)?;
-        let (mut retracted, mut others) = (0, 0);
-        // To its end, not by its count: the broker counts before it has put back what another looked at a moment ago.
-        loop {
-            let got = lease.channel.basic_get(queue.clone(), BasicGetOptions::default()).await;
-            let Some(message) = got.map_err(|error| error::of(&error))? else { break };
-            if message::id(&message).as_deref() == Some(&*input.message_id) {
-                message.acker.ack(BasicAckOptions::default()).await.map_err(|error| error::sent(&error))?;
-                retracted += 1;
-            } else {
-                others += 1;
-            }
-        }
-        if others > 0 {
-            // Tag 0: all that is unsettled on this channel. Each goes back to its old place.
-            let back = lease.channel.basic_nack(0, BasicNackOptions { multiple: true, requeue: true });
-            back.await.map_err(|error| error::sent(&error))?;
-        }
-        // An answer says that the broker has seen all that went before.
-        let seen = lease.channel.basic_qos(0, BasicQosOptions::default());
-        seen.await.map_err(|error| error::sent(&error))?;
-        lease.give_back();
-        Ok(Retracted { retracted })
+        self.retracts.ask(&self.context, &self.connection, input).await
     }
 
     async fn depth(&self, _: Call<'_>, input: QueueName) -> Result<Depth, Error> {
@@ -175,16 +150,9 @@ async fn declare(
 }
 
 fn settled(done: lapin::Result<bool>, lease: Option<Lease>) -> Result<Settled, Error> {
-    if !done.map_err(|error| error::sent(&error))? {
-        return Err(unknown());
-    }
-    if let Some(lease) = lease {
+    let settled = done.map_err(|error| error::sent(&error))?;
+    if let Some(lease) = lease.filter(|_| settled) {
         lease.give_back();
     }
-    Ok(Settled {})
-}
-
-fn unknown() -> Error {
-    let message = "the receipt is not known: settled already, too late, or of a connection that was lost";
-    Error::new(Code::FailedPrecondition, message).field("receipt")
+    Ok(Settled { settled })
 }

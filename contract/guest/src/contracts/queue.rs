@@ -20,10 +20,10 @@ crate::contract! {
         stream consume(Consume) -> Message { effect: Read, target: "/queue", operation_type: "receive" }
         /// Takes one message. It goes back to the queue unless it is settled within `settle_ms`.
         unary receive(Receive) -> Received { effect: Read, target: "/queue", operation_type: "receive" }
-        /// Settles a message: it is done.
-        unary ack(Receipt) -> Settled { effect: Write, operation_type: "settle" }
-        /// Settles a message: it is not done.
-        unary nack(Nack) -> Settled { effect: Write, operation_type: "settle" }
+        /// Settles a message: it is done. One that is not there to be settled is an answer, not an error.
+        unary ack(Receipt) -> Settled { effect: Write, idempotent: true, operation_type: "settle" }
+        /// Settles a message: it is not done. One that is not there to be settled is an answer, not an error.
+        unary nack(Nack) -> Settled { effect: Write, idempotent: true, operation_type: "settle" }
         /// Takes a message back that nobody has consumed yet, by its id: the undo of `publish`.
         unary retract(Retract) -> Retracted { effect: Write, idempotent: true, target: "/queue" }
         /// Tells how many messages wait.
@@ -146,7 +146,7 @@ pub struct Received {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Receipt {
-    /// The message's receipt. One that is not known (any more) is `failed_precondition`.
+    /// The message's receipt.
     pub receipt: String,
 }
 
@@ -161,9 +161,12 @@ pub struct Nack {
     pub requeue: bool,
 }
 
-/// Settled.
+/// How a message stands.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-pub struct Settled {}
+pub struct Settled {
+    /// Whether this settled it. False when it was settled before, or is back in its queue: too late, or its connection was lost.
+    pub settled: bool,
+}
 
 /// Which message to take back.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]

@@ -83,7 +83,7 @@ pub struct Index {
     pub id: String,
     /// The document.
     pub document: Object,
-    /// Write only when the id is free; otherwise `already_exists`.
+    /// Write only when the id is free; otherwise `already_exists`, unless this very document is there.
     #[serde(default)]
     pub if_absent: bool,
     /// Answer only when a search finds it.
@@ -96,7 +96,7 @@ pub struct Index {
 pub struct Indexed {
     /// Its id.
     pub id: String,
-    /// False when it replaced another.
+    /// False when it replaced another, or was there already.
     pub created: bool,
 }
 

@@ -75,7 +75,12 @@ pub(super) async fn write(db: &mut Db, input: &Index) -> Result<Indexed, Error> 
     };
     check(&input.document, &fields)?;
     let replaced = find(db, &input.index, &input.id).await?;
-    if replaced.is_some() && input.if_absent {
+    let body = serde_json::to_string(&input.document).unwrap_or_default();
+    if let Some(seq) = replaced.filter(|_| input.if_absent) {
+        // The same document: who asks again is not told that he failed.
+        if body_of(db, seq).await? == Some(Value::Object(input.document.clone())) {
+            return Ok(Indexed { id: input.id.clone(), created: false });
+        }
         let message = format!("a document with the id `{}` is there already", input.id);
         return Err(Error::new(Code::AlreadyExists, message).field("id"));
     }
@@ -84,7 +89,6 @@ pub(super) async fn write(db: &mut Db, input: &Index) -> Result<Indexed, Error> 
     }
     let upsert = "INSERT INTO chassis_search_documents (name, id, body) VALUES (?, ?, ?)
         ON CONFLICT (name, id) DO UPDATE SET body = excluded.body RETURNING seq";
-    let body = serde_json::to_string(&input.document).unwrap_or_default();
     let row = db.first(sqlx::query(upsert).bind(&input.index).bind(&input.id).bind(body)).await?;
     let seq: i64 = row.map_or(0, |row| row.get(0));
     let mut found = Vec::new();
@@ -106,6 +110,12 @@ pub(super) async fn delete(db: &mut Db, index: &str, id: &str) -> Result<bool, E
 async fn find(db: &mut Db, index: &str, id: &str) -> Result<Option<i64>, Error> {
     let select = "SELECT seq FROM chassis_search_documents WHERE name = ? AND id = ?";
     Ok(db.first(sqlx::query(select).bind(index).bind(id)).await?.map(|row| row.get(0)))
+}
+
+async fn body_of(db: &mut Db, seq: i64) -> Result<Option<Value>, Error> {
+    let select = "SELECT body FROM chassis_search_documents WHERE seq = ?";
+    let row = db.first(sqlx::query(select).bind(seq)).await?;
+    Ok(row.and_then(|row| serde_json::from_str(row.get::<&str, _>(0)).ok()))
 }
 
 async fn forget(db: &mut Db, index: &str, seq: i64) -> Result<(), Error> {
