@@ -102,7 +102,7 @@ impl Retracts {
 /// Looks while no other connection does.
 async fn take_turn(connection: &Connection, queue: &ShortString, found: &mut Found) -> Result<(), Error> {
     let link = connection.link().await?;
-    let turn: String = queue.as_str().chars().scan(0, |bytes, one| within(bytes, one)).collect();
+    let turn: String = queue.as_str().chars().scan(0, within).collect();
     let turn = short("queue", format!("chassis.retract.{turn}"))?;
     let (lease, waited) = wait_for(&link, &turn).await?;
     let mut looked = look(&link, queue, found).await;
