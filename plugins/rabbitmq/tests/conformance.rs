@@ -123,7 +123,8 @@ async fn retract_under_load(bench: &Bench) -> Outcome {
         Ok::<(), chassis_testkit::Failure>(())
     };
     let (loaded, retracted) = join(load, retracts).await;
-    (loaded?, retracted?);
+    loaded?;
+    retracted?;
     let output = bench.call("delete", json!({ "queue": queue })).await?;
     expect_eq("messages left", &output, &json!({ "purged": LOAD }))
 }

@@ -20,6 +20,12 @@ use serde_json::Value;
 impl Progress {
     /// Runs it to its end, or to where it is stuck.
     pub(super) async fn run(&mut self) -> Result<RunOutcome, Stop> {
+        if !self.history.state.is_active() {
+            // Its entries tell how it ended, and its row does not: that is all there is to do.
+            self.turn(true);
+            self.commit().await?;
+            return Ok(self.outcome());
+        }
         if self.history.state == RunState::Running {
             let ending = self.go_forward().await?;
             if let Some(message) = self.message.take() {

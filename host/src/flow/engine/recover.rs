@@ -3,7 +3,7 @@
 use super::progress::Progress;
 use super::{Engine, Inner};
 use crate::flow::model::Flow;
-use crate::journal::{JournalError, RunRow, StoreError};
+use crate::journal::{EntryRow, JournalError, RunRow, StoreError};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -106,19 +106,25 @@ impl Engine {
 }
 
 impl Inner {
-    /// Goes on with a run. One that cannot be read stays as it is, for a build that can.
+    /// Goes on with a run. One that makes no sense stays as it is, for a build that can read it; one that could not be read now is this
+    /// host's already, and is taken the next time.
     async fn take(self: &Arc<Self>, row: RunRow) {
         let (id, name) = (row.id.clone(), row.flow.clone());
-        if let Err(error) = self.try_take(row).await {
+        let entries = match self.journal.store().entries(row.id.to_string()).await {
+            Ok(entries) => entries,
+            Err(error) => {
+                tracing::warn!(run = %id, flow = %name, %error, "the run is taken up later");
+                return self.parked.lock().unwrap_or_else(PoisonError::into_inner).push(id.to_string());
+            }
+        };
+        if let Err(error) = self.try_take(row, &entries).await {
             tracing::error!(run = %id, flow = %name, %error, "the run cannot be taken up");
         }
     }
 
-    async fn try_take(self: &Arc<Self>, row: RunRow) -> Result<(), String> {
-        let text = |error: StoreError| error.to_string();
+    async fn try_take(self: &Arc<Self>, row: RunRow, entries: &[EntryRow]) -> Result<(), String> {
         let flow = self.flow_of(&row).await?;
-        let entries = self.journal.store().entries(row.id.to_string()).await.map_err(text)?;
-        let progress = Progress::take(self.clone(), flow, &row, &entries)
+        let progress = Progress::take(self.clone(), flow, &row, entries)
             .map_err(|reason| JournalError::Corrupt { run: row.id.to_string(), reason }.to_string())?;
         self.drive(progress);
         Ok(())

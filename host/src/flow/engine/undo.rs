@@ -20,6 +20,10 @@ use tokio::time::Instant;
 const TRIES: u32 = 10;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+/// Policies that turn a call away for this host's own sake, whatever the backend is like.
+const OURS: [&str; 2] = ["admission", "bulkhead"];
+/// Before an undo that was turned away so is sent again.
+const BUSY: Duration = Duration::from_millis(500);
 
 /// A step or an item whose effect is taken back.
 #[derive(Clone, Copy)]
@@ -124,6 +128,11 @@ impl Progress {
                 return self.record(Event::UndoSucceeded(of(unit, UndoSucceeded { ms })));
             };
             let tries = self.history.steps[place].undo.as_ref().map_or(0, |undo| undo.tries) + 1;
+            // This host has too much to do and sent nothing: that says nothing of the undo, and is no try.
+            if failure.refused_by.is_some_and(|policy| OURS.contains(&policy)) {
+                self.rest(BUSY).await?;
+                continue;
+            }
             let last = tries >= TRIES;
             let record = FailureRecord::from(&failure);
             self.record(Event::UndoFailed(of(unit, UndoFailed { failure: record, ms, last })))?;
@@ -131,13 +140,14 @@ impl Progress {
             if last {
                 return Ok(());
             }
-            let handing = self.engine.handing.clone();
-            tokio::select! {
-                biased;
-                () = handing.cancelled() => return Err(Stop::Handed),
-                () = tokio::time::sleep(wait_after(tries)) => {}
-            }
+            self.rest(wait_after(tries)).await?;
         }
+    }
+
+    /// Waits; whoever ends meanwhile leaves the run to the next host.
+    async fn rest(&self, time: Duration) -> Result<(), Stop> {
+        let rested = self.engine.handing.run_until_cancelled(tokio::time::sleep(time)).await;
+        rested.ok_or(Stop::Handed)
     }
 
     async fn send_undo(&self, job: Job, undo: &UndoCall, input: &Value) -> Result<(), CallFailure> {
