@@ -16,9 +16,8 @@ use tokio::task::JoinSet;
 pub const KILLS: usize = 100;
 /// Runs that are asked for, a second.
 const RATE: u64 = 200;
-/// More than these are not kept waiting: a machine that cannot keep up is not asked for more. Most of them wait for the lease of a dead
-/// host to end, which takes some 4 s, and kills come faster.
-const IN_FLIGHT: usize = 1_000;
+/// More than these are not kept waiting: a machine that cannot keep up is not asked for more.
+const IN_FLIGHT: usize = 400;
 /// Calls of one instance at the same time: whoever waited for a dead host comes to the other one at once.
 const BULKHEAD: u32 = 100;
 /// One run in twenty goes back by itself, so that kills meet undo too.
