@@ -46,6 +46,7 @@ impl Engine {
     /// Keeps what this host holds, takes what others lost, prunes what is old: until the host ends. `keep` is how long an ended
     /// run is kept.
     pub fn keep_up(&self, keep: Duration) {
+        self.keep_lease();
         let engine = self.clone();
         tokio::spawn(async move {
             let interval = engine.0.journal.lease().interval();
@@ -66,7 +67,6 @@ impl Engine {
                 let round = async {
                     if engine.0.handing.is_cancelled() {
                         // It still has runs, and takes no more.
-                        engine.0.journal.renew().await?;
                         return Ok(());
                     }
                     let taken = engine.recover().await?;
@@ -83,6 +83,21 @@ impl Engine {
                 };
                 if let Err(error) = round.await {
                     tracing::warn!(%error, "the journal is not kept up");
+                }
+            }
+        });
+    }
+
+    /// Says again and again that this host lives. Nothing else is done in between: to take over what a dead host leaves may last longer
+    /// than a lease.
+    fn keep_lease(&self) {
+        let engine = self.clone();
+        tokio::spawn(async move {
+            let interval = engine.0.journal.lease().interval();
+            while engine.0.gone.run_until_cancelled(tokio::time::sleep(interval)).await.is_some() {
+                match engine.0.journal.renew().await {
+                    Ok(cancelled) => cancelled.iter().for_each(|(run, reason)| engine.0.cancel(run, reason)),
+                    Err(error) => tracing::warn!(%error, "the lease of this host's runs is not renewed"),
                 }
             }
         });
