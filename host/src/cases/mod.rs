@@ -1,8 +1,8 @@
 //! Cases of flows, written beside them: `flows/NAME.test.toml` says what is done to the flow `NAME`, and what must come of it.
 //!
-//! A file is read ([`read`], into what [`model`] describes), held against plugins and flows ([`check`]), and each case is played
-//! ([`play`]) on a host of its own ([`host`]): the embedded profile, in a folder that goes with it. What did not come as it was
-//! expected ([`compare`]) is told with the place where it stands in the file ([`report`]).
+//! A file is read (`read`, into what `model` describes), held against plugins and flows (`check`), and each case is played
+//! (`play`) on a host of its own (`host`): the embedded profile, in a folder that goes with it. What did not come as it was
+//! expected (`compare`) is told with the place where it stands in the file (`report`).
 
 mod check;
 mod compare;
