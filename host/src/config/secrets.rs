@@ -73,6 +73,14 @@ impl Secrets {
             self.add(&password);
             self.add(&decoded(&password));
         }
+        // Postgres takes it there too, and that of a key: `?password=…`, `&sslpassword=…`.
+        let query = url.split_once("://").and_then(|(_, rest)| rest.split_once('?'));
+        let pairs = query.into_iter().flat_map(|(_, query)| query.split(['&', '#']));
+        for (_, password) in pairs.filter_map(|pair| pair.split_once('=')).filter(|pair| is_password(pair.0))
+        {
+            self.add(password);
+            self.add(&decoded(password));
+        }
     }
 
     /// The text without the secrets in it; borrowed, when there was none.
@@ -134,6 +142,10 @@ fn passwords(text: &str) -> Vec<String> {
     found
 }
 
+fn is_password(name: &str) -> bool {
+    name.to_ascii_lowercase().ends_with("password")
+}
+
 fn decoded(text: &str) -> String {
     // `+` is itself outside of forms.
     let form = format!("x={}", text.replace('+', "%2B"));
@@ -171,6 +183,9 @@ mod tests {
         secrets.add_tree(&tree);
         assert_eq!(secrets.scrub("p%40ssw p@ssw"), "*** ***");
         assert!(matches!(secrets.scrub("nothing here"), Cow::Borrowed(_)));
+        let tree_of = |text: &str| Node::parse(&format!("u = \"{text}\""), "f").unwrap();
+        secrets.add_tree(&tree_of("postgres://h/d?sslmode=disable&password=in%20query&x=shown"));
+        assert_eq!(secrets.scrub("in%20query, in query, shown"), "***, ***, shown");
         tree.value =
             Value::Text(super::super::tree::Text { text: "from-file".into(), loose: true, secret: true });
         secrets.add_tree(&tree);

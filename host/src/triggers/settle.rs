@@ -1,9 +1,10 @@
 //! What is done with a message in the end, by the operations of the contract `queue`.
 
 use crate::error::CallFailure;
-use crate::flow::trigger::Source;
+use crate::flow::Calls;
+use crate::flow::trigger::{CONSUME, Source};
 use crate::registry::Registry;
-use crate::request::{Context, Request};
+use crate::request::Context;
 use chassis_abi::Code;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -17,10 +18,7 @@ pub struct Broker {
 
 impl Broker {
     pub fn new(registry: Arc<Registry>, source: &Source) -> Self {
-        let system = registry
-            .role(&source.role)
-            .and_then(|instance| instance.operation(crate::flow::trigger::CONSUME).ok())
-            .and_then(|consume| consume.entry().telemetry.system.clone());
+        let system = Calls::system(&*registry, &source.role, CONSUME);
         Self { registry, system: system.unwrap_or_default(), source: source.clone() }
     }
 
@@ -81,11 +79,6 @@ impl Broker {
     }
 
     async fn call(&self, operation: &str, input: &Value, context: &Context) -> Result<(), CallFailure> {
-        let Source { role, .. } = &self.source;
-        let Some(instance) = self.registry.role(role) else {
-            return Err(CallFailure::new(Code::NotFound, format!("nobody plays the role `{role}`")));
-        };
-        let request = Request::of(input).with_context(context.clone());
-        instance.operation(operation)?.call(request).await.map(drop)
+        Calls::call(&*self.registry, &self.source.role, operation, input, context.clone()).await.map(drop)
     }
 }
