@@ -233,7 +233,7 @@ async fn lost_answer(bench: &Bench) -> Outcome {
 
 async fn no_connection(bench: &Bench) -> Outcome {
     let (api, instance) = talk(bench).await?;
-    drop(api);
+    api.stop().await;
     let error = expect_code(post(&instance, "/echo").await, Code::Unavailable)?;
     expect_eq("POST", &(error.retryable, error.maybe_applied), &(true, false))
 }

@@ -37,6 +37,12 @@ impl Api {
         Ok(Self { address, seen, task })
     }
 
+    /// Ends it; nobody listens any more when this returns. One that is only dropped may take another connection.
+    pub async fn stop(mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
+
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
