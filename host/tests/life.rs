@@ -73,6 +73,23 @@ fn a_call_that_does_not_end_is_cancelled_when_the_drain_is_over() {
 }
 
 #[test]
+fn a_health_check_asks_whether_the_host_takes_calls_whatever_its_instances_say() {
+    let house = House::new(
+        "[instances.echo]\nplugin = \"echo\"\nconfig = { down = true }\n[roles]\nvoice = \"echo\"\n",
+    );
+    let running = house.run();
+    let address = running.address.clone();
+    let check = || house.chassis(&["health", "--ready", "--json", "--at", &address]);
+    let done = check();
+    assert_eq!((done.code, done.json()["status"].as_str()), (0, Some("ready")), "{done:?}");
+    assert_eq!(house.chassis(&["health"]).code, 4, "its instance is down");
+    running.terminate();
+    running.wait();
+    let done = check();
+    assert_eq!(done.code, 4, "{done:?}");
+}
+
+#[test]
 fn a_backend_that_is_down_is_no_error_of_the_start() {
     let house = House::new(
         "[instances.echo]\nplugin = \"echo\"\nconfig = { down = true }\n[roles]\nvoice = \"echo\"\n",

@@ -12,6 +12,7 @@ mod manifest;
 mod place;
 mod results;
 mod run;
+mod stack;
 mod test;
 mod tidy;
 mod ui;
@@ -24,6 +25,7 @@ use clap::{Parser, Subcommand};
 ///
 /// To see it work:         cargo xtask demo
 /// On six real servers:    cargo xtask demo --profile local
+/// In containers:          cargo xtask up
 /// To prove every plugin:  cargo xtask test
 /// While writing one:      cargo xtask test NAME
 ///                         cargo xtask manifest NAME
@@ -56,6 +58,18 @@ enum Task {
     Bench(bench::Options),
     /// Break create-user in every way, then read all five stores directly: each user is in all of them or in none
     Faults(faults::Options),
+    /// Start the whole stack in containers: backends, host, Jaeger, Prometheus, Grafana; say where to look
+    ///
+    /// Looks first whether the engine answers, the ports are free, and disk and memory suffice, and says what to do about
+    /// each that is not so. Waits until every container is healthy, makes a few users by the flow create-user, and prints
+    /// the addresses. Ports and passwords are variables: see .env.example. Ends with 3 where there is no container engine.
+    Up(stack::Up),
+    /// Stop the stack and remove its containers; what they stored stays, without --volumes
+    Down(stack::Down),
+    /// Say how the stack's containers are; ends with 1 unless all that were started are healthy
+    Status(stack::Status),
+    /// Print the logs of the stack's containers
+    Logs(stack::Logs),
     /// Check the house rules
     Tidy,
     /// Every check in stages: what continuous integration runs
@@ -71,6 +85,10 @@ fn main() -> ExitCode {
         Task::Backends(verb) => backends::run(verb),
         Task::Bench(options) => bench::run(&options),
         Task::Faults(options) => faults::run(&options),
+        Task::Up(options) => stack::up(&options),
+        Task::Down(options) => stack::down(&options),
+        Task::Status(options) => stack::status(&options),
+        Task::Logs(options) => stack::logs(&options),
         Task::Tidy => tidy::run(&place::root()),
         Task::Ci => ci::run(),
     };

@@ -1,19 +1,33 @@
 //! `chassis health`
 
+use super::client::At;
 use super::{Exit, Global, exit, table};
 use crate::app::App;
 use crate::edge::Host;
 use crate::registry::State;
 use clap::Args;
+use hyper::Method;
 use serde_json::json;
 use std::process::ExitCode;
 
 /// Ask every instance how it is; exit code 4 unless all are well
 #[derive(Debug, Args)]
-pub struct Health {}
+pub struct Health {
+    /// Ask the host that runs whether it takes calls, and no instance: what a container's health check wants to know
+    #[arg(long)]
+    ready: bool,
+    #[command(flatten)]
+    at: At,
+}
 
 impl Health {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
+        if self.ready {
+            let answer = self.at.ask(global, Method::GET, "/health/ready", None).await?;
+            let status = answer["status"].as_str().unwrap_or_default().to_owned();
+            println!("{}", if global.json { answer.to_string() } else { status });
+            return Ok(ExitCode::SUCCESS);
+        }
         let mut config = global.load_quiet()?;
         config.without_journal();
         let app = App::start(config).await?;
