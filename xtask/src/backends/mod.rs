@@ -2,17 +2,21 @@
 
 mod api;
 mod backend;
+mod compose;
 mod elasticsearch;
 mod install;
+mod jaeger;
 mod mongodb;
 mod postgres;
 mod probe;
+mod prometheus;
 mod rabbitmq;
 mod redis;
 mod report;
 mod start;
 mod state;
 mod stop;
+pub mod tool;
 mod toxiproxy;
 
 use anyhow::{Result, bail};
@@ -66,6 +70,14 @@ pub enum Verb {
     },
     /// Print `export` lines with the address of every server that runs: eval "$(cargo xtask backends env)"
     Env,
+    /// Print the path of a program that tests use and that is no backend; one that is missing is built or fetched first
+    ///
+    /// Ends with 3 when it can't be had here, with the reason.
+    Tool {
+        /// Which one
+        #[arg(value_enum)]
+        name: tool::Tool,
+    },
 }
 
 /// Runs the command; the number is the exit code.
@@ -87,6 +99,7 @@ pub fn run(verb: Verb) -> Result<u8> {
             }
             Ok(0)
         }
+        Verb::Tool { name } => tool::print(name),
     }
 }
 

@@ -63,7 +63,10 @@ fn collect(root: &Path, folder: &Path, sources: &mut Vec<Source>) -> Result<()> 
                 collect(root, &path, sources)?;
             }
         } else if let Ok(text) = std::fs::read_to_string(&path) {
-            // What is not text has no lines to keep rules in.
+            // What is not text has no lines to keep rules in; the file `.git` of a worktree is git's own.
+            if name == ".git" {
+                continue;
+            }
             let path = path.strip_prefix(root).unwrap_or(&path).display().to_string();
             sources.push(Source { path, text });
         }
