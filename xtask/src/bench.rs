@@ -37,8 +37,7 @@ pub fn run(options: &Options) -> Result<u8> {
     if outcomes.iter().any(|outcome| !outcome.runs()) {
         bail!("the benchmarks need the real servers; the one above says what it lacks");
     }
-    // All of it in one call of cargo, whatever is measured: another set has other features, and is built from the ground again.
-    let folder = build::build_with(&build::plugins()?, &["chassis", "chassis-bench"], true)?;
+    let folder = build::everything(true)?;
     let mut command = Command::new(target().join("release/chassis-bench"));
     command.arg(&options.name);
     if options.json {

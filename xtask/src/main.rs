@@ -9,6 +9,7 @@ mod ci;
 mod demo;
 mod faults;
 mod manifest;
+mod observe;
 mod place;
 mod results;
 mod run;
@@ -56,6 +57,8 @@ enum Task {
     Bench(bench::Options),
     /// Break create-user in every way, then read all five stores directly: each user is in all of them or in none
     Faults(faults::Options),
+    /// Prove panels, alerts, traces and links against the real Prometheus, Alertmanager and Jaeger
+    Observe(observe::Options),
     /// Check the house rules
     Tidy,
     /// Every check in stages: what continuous integration runs
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Task::Backends(verb) => backends::run(verb),
         Task::Bench(options) => bench::run(&options),
         Task::Faults(options) => faults::run(&options),
+        Task::Observe(options) => observe::run(&options),
         Task::Tidy => tidy::run(&place::root()),
         Task::Ci => ci::run(),
     };
