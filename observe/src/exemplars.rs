@@ -1,21 +1,13 @@
 //! From a slow call to its span in three steps, as an operator goes: the metric's exemplar, the trace, the plugin's span.
 
 use crate::ask::Asking;
+use crate::load::READS;
 use crate::stack::{Options, Stack};
 use anyhow::{Context, Result, bail};
 use chassis_faults::host::Host;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// A read of each plugin which is slowed down.
-const HOPS: [(&str, &str, &str); 6] = [
-    ("postgres", "get", r#"{"table":"users","key":{"id":1}}"#),
-    ("mongodb", "find_one", r#"{"collection":"user_preferences","filter":{"_id":1}}"#),
-    ("redis", "get", r#"{"key":"slow"}"#),
-    ("rabbitmq", "receive", r#"{"queue":"welcome_messages","wait_ms":0,"settle_ms":1000}"#),
-    ("elasticsearch", "get", r#"{"index":"users","id":"1"}"#),
-    ("http-api", "get", r#"{"path":"/health"}"#),
-];
 /// How slow it is made: in a bucket that no other call is in.
 const SLOW: Duration = Duration::from_millis(700);
 /// From the call's end to the span in Jaeger.
@@ -28,14 +20,14 @@ pub async fn run() -> Result<(usize, Vec<String>)> {
     stack.scraped().await?;
     let asking = Asking::new(&host)?;
     let mut lost = Vec::new();
-    for (instance, operation, input) in HOPS {
+    for (instance, operation, input) in READS {
         let input: Value = serde_json::from_str(input)?;
         if let Err(reason) = hop(&stack, &host, &asking, instance, operation, &input).await {
             lost.push(format!("{instance}: {reason:#}"));
         }
     }
     host.stop().await?;
-    Ok((HOPS.len() - lost.len(), lost))
+    Ok((READS.len() - lost.len(), lost))
 }
 
 async fn hop(
@@ -48,7 +40,7 @@ async fn hop(
 ) -> Result<()> {
     let latency = format!("{}ms", SLOW.as_millis());
     let fault = json!({ "name": "slow", "kind": "latency", "latency": latency, "instance": instance,
-        "operation": operation, "times": 1 });
+        "operation": operation, "first": 1 });
     host.fault(&fault).await?;
     let answer = asking.call(instance, operation, input).await?;
     host.clear().await?;

@@ -24,10 +24,36 @@ impl Load {
         Self::of(asking, workers, PAUSE, |asking| async move { round(&asking).await })
     }
 
-    /// One call again and again, as fast as it is answered.
-    pub fn of_call(asking: &Asking, workers: usize, instance: &str, operation: &str, input: Value) -> Self {
+    /// About thirty reads a second of each instance, and of one flow; nothing is written.
+    pub fn of_reads(asking: &Asking) -> Self {
+        Self::of(asking, 2, PAUSE, |asking| async move {
+            for (instance, operation, input) in READS {
+                // What fails is what is looked at.
+                let _ = asking.call(instance, operation, &serde_json::from_str(input)?).await;
+            }
+            let _ = asking.flow("get-user", &json!({ "id": 1 })).await;
+            Ok(())
+        })
+    }
+
+    /// Two users a second.
+    pub fn of_users(asking: &Asking) -> Self {
+        Self::of(asking, 1, Duration::from_millis(450), |asking| async move {
+            asking.flow("create-user", &new_user()).await.map(drop)
+        })
+    }
+
+    /// One call again and again, with a pause between.
+    pub fn of_call(
+        asking: &Asking,
+        workers: usize,
+        pause: Duration,
+        instance: &str,
+        operation: &str,
+        input: Value,
+    ) -> Self {
         let what = Arc::new((instance.to_owned(), operation.to_owned(), input));
-        Self::of(asking, workers, Duration::from_millis(5), move |asking| {
+        Self::of(asking, workers, pause, move |asking| {
             let what = what.clone();
             async move { asking.call(&what.0, &what.1, &what.2).await.map(drop) }
         })
@@ -68,6 +94,16 @@ impl Load {
         self.rounds.load(Ordering::Relaxed)
     }
 }
+
+/// A read of each instance.
+pub const READS: [(&str, &str, &str); 6] = [
+    ("postgres", "query", r#"{"sql":"select 1 as one"}"#),
+    ("mongodb", "find_one", r#"{"collection":"user_preferences","filter":{"_id":1}}"#),
+    ("redis", "get", r#"{"key":"observed"}"#),
+    ("rabbitmq", "depth", r#"{"queue":"welcome_messages"}"#),
+    ("elasticsearch", "get", r#"{"index":"users","id":"1"}"#),
+    ("http-api", "get", r#"{"path":"/health"}"#),
+];
 
 /// A user comes, is read, found, changed, welcomed, and goes.
 async fn round(asking: &Asking) -> Result<()> {

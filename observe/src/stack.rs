@@ -34,11 +34,13 @@ pub struct Options {
     pub shorten: u32,
     /// Flows besides the shipped ones: name and file.
     pub flows: Vec<(&'static str, &'static str)>,
+    /// More for the host's configuration: whole tables.
+    pub host: String,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shorten: 1, flows: Vec::new() }
+        Self { shorten: 1, flows: Vec::new(), host: String::new() }
     }
 }
 
@@ -76,7 +78,7 @@ impl Stack {
             alertmanager: free_port()?,
         };
         write_prometheus(folder.path(), &ports, options.shorten)?;
-        write_host(folder.path(), &ports, &options.flows)?;
+        write_host(folder.path(), &ports, options)?;
         let alertmanager = start_alertmanager(folder.path(), &ports).await?;
         let prometheus = start_prometheus(folder.path(), &ports).await?;
         let jaeger = start_jaeger(folder.path(), &ports).await?;
@@ -179,7 +181,7 @@ fn write_prometheus(folder: &Path, ports: &Ports, factor: u32) -> Result<()> {
 }
 
 /// The profile `local`, with its own journal, Jaeger and faults.
-fn write_host(folder: &Path, ports: &Ports, more: &[(&str, &str)]) -> Result<()> {
+fn write_host(folder: &Path, ports: &Ports, options: &Options) -> Result<()> {
     let flows = folder.join("flows");
     std::fs::create_dir_all(&flows)?;
     for entry in std::fs::read_dir(root().join("flows"))? {
@@ -189,7 +191,7 @@ fn write_host(folder: &Path, ports: &Ports, more: &[(&str, &str)]) -> Result<()>
             std::fs::copy(&path, flows.join(name))?;
         }
     }
-    for (name, text) in more {
+    for (name, text) in &options.flows {
         std::fs::write(flows.join(format!("{name}.toml")), text)?;
     }
     let text = read("config/local.toml")?;
@@ -198,9 +200,10 @@ fn write_host(folder: &Path, ports: &Ports, more: &[(&str, &str)]) -> Result<()>
     let text = text.replace(line, &format!("flows_dir = {flows:?}"));
     let own = format!(
         "\n[telemetry]\nlog_format = \"json\"\notlp_endpoint = \"http://127.0.0.1:{}\"\n\n\
-         [fault_injection]\nenabled = true\nseed = 1\n\n[journal]\nurl = \"sqlite:{}\"\n",
+         [fault_injection]\nenabled = true\nseed = 1\n\n[journal]\nurl = \"sqlite:{}\"\n{}",
         ports.otlp,
         folder.join("journal.db").display(),
+        options.host,
     );
     std::fs::write(folder.join("host.toml"), text + &own)?;
     Ok(())

@@ -108,7 +108,7 @@ async fn play(host: &Host, asking: &Asking) -> Result<Vec<Case>> {
     host.clear().await?;
 
     let fault = json!({ "name": "passing", "kind": "error", "code": "unavailable", "retryable": true,
-        "instance": "redis", "operation": "set", "times": 1 });
+        "instance": "redis", "operation": "set", "first": 1 });
     host.fault(&fault).await?;
     let again = asking.completed("create-user", &new_user()).await?;
     add("create-user with a retry", &again, Expected { retried: one("redis.set"), ..plain() });
