@@ -5,11 +5,14 @@
 
 pub mod address;
 pub mod call;
+mod catalogue;
 mod database;
 mod failure;
+mod flow;
 mod histogram;
 mod http;
 pub mod logs;
+mod memory;
 mod messaging;
 pub mod metrics;
 pub mod pipeline;
@@ -27,10 +30,11 @@ pub mod sql;
 pub mod waterfall;
 
 pub use call::{CallSpan, OperationTelemetry};
+pub use flow::{Active, FlowTelemetry};
 pub use logs::LogFormat;
 pub use messaging::ProcessSpan;
 pub use ring::{Trace, TraceSpan, TraceSummary};
-pub use server::{FlowTelemetry, Route, ServerRequest, ServerSpan};
+pub use server::{Route, ServerRequest, ServerSpan};
 pub use services::Services;
 pub use setup::{Config, StartError};
 pub use span::{SpanGuard, in_span};

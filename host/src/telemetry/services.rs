@@ -3,7 +3,7 @@
 use super::metrics::{HISTOGRAMS, Metrics};
 use super::{SpanGuard, Telemetry, logs, propagation};
 use ::metrics::{Counter, Gauge, Histogram, Label};
-use chassis_loader::{Code, HostServices, Level, MetricKind};
+use chassis_loader::{Code, Crash, HostServices, Level, MetricKind};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde_json::Value;
@@ -21,6 +21,7 @@ pub struct Services {
     spans: Mutex<Spans>,
     metrics: RwLock<Vec<Metric>>,
     allocated: AtomicI64,
+    crashes: [Counter; Crash::ALL.len()],
 }
 
 #[derive(Default)]
@@ -45,7 +46,7 @@ const RESERVED: &[&str] = &["chassis_", "db_client_", "messaging_", "http_", "pr
 
 impl Services {
     /// For the instance of this name; what its plugin spawns runs on `runtime`.
-    pub fn new(telemetry: &Telemetry, instance: &str, runtime: Handle) -> Arc<Self> {
+    pub fn new(telemetry: &Telemetry, plugin: &str, instance: &str, runtime: Handle) -> Arc<Self> {
         Arc::new(Self {
             telemetry: telemetry.clone(),
             instance: instance.into(),
@@ -54,6 +55,8 @@ impl Services {
             spans: Mutex::default(),
             metrics: RwLock::default(),
             allocated: AtomicI64::new(0),
+            crashes: Crash::ALL
+                .map(|cause| telemetry.metrics().plugin_crashes(plugin, instance, cause.as_str())),
         })
     }
 
@@ -164,6 +167,10 @@ impl HostServices for Services {
     fn allocated(&self, bytes: i64) {
         self.allocated.fetch_add(bytes, Ordering::Relaxed);
     }
+
+    fn crashed(&self, cause: Crash) {
+        self.crashes[cause as usize].increment(1);
+    }
 }
 
 fn register(metrics: &Metrics, kind: MetricKind, name: &str, help: &str, labels: Vec<Label>) -> Metric {
@@ -207,7 +214,7 @@ mod tests {
 
     fn services() -> (Telemetry, Arc<Services>) {
         let telemetry = Telemetry::start(&Config::default()).unwrap();
-        let services = Services::new(&telemetry, "sessions", Handle::current());
+        let services = Services::new(&telemetry, "redis", "sessions", Handle::current());
         (telemetry, services)
     }
 

@@ -10,6 +10,7 @@ use super::metrics::label;
 use super::pointer::Pointer;
 use super::span::Recording;
 use crate::error::CallFailure;
+use crate::policy::REFUSING;
 use ::metrics::{Counter, Histogram, Label};
 use chassis_abi::Code;
 use chassis_abi::manifest::{Manifest, Operation, Telemetry as Declared, TelemetryKind};
@@ -77,6 +78,7 @@ pub(super) struct Calls {
     cancelled: Counter,
     errors: ByCode<Counter>,
     refused: ByCode<Counter>,
+    refused_by: [Counter; REFUSING.len()],
     duration: Histogram,
 }
 
@@ -272,6 +274,7 @@ impl Calls {
             cancelled: metrics.counter("chassis_calls_total", Self::with(&labels, "cancelled", "cancelled")),
             errors: ByCode::new(),
             refused: ByCode::new(),
+            refused_by: metrics.refused(instance),
             duration: metrics.histogram("chassis_call_duration_seconds", labels.clone()),
             labels,
         }
@@ -289,6 +292,8 @@ impl Calls {
                 self.errors.get(failure.code(), |code| lazy("error", code)).increment(1)
             }
             Outcome::Refused(failure) => {
+                let by = REFUSING.iter().position(|policy| failure.refused_by == Some(policy));
+                by.inspect(|by| self.refused_by[*by].increment(1));
                 return self.refused.get(failure.code(), |code| lazy("refused", code)).increment(1);
             }
         }

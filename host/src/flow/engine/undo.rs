@@ -97,6 +97,7 @@ impl Progress {
             Ok(()) => Event::UndoSucceeded(of(unit, UndoSucceeded { ms })),
             Err(failure) => {
                 span.failed(&failure);
+                self.undo_failed(undone);
                 let failure = FailureRecord::from(&failure);
                 Event::UndoFailed(of(unit, UndoFailed { failure, ms, last: true }))
             }
@@ -133,6 +134,7 @@ impl Progress {
                 self.rest(BUSY).await?;
                 continue;
             }
+            self.undo_failed(undone);
             let last = tries >= TRIES;
             let record = FailureRecord::from(&failure);
             self.record(Event::UndoFailed(of(unit, UndoFailed { failure: record, ms, last })))?;
@@ -174,8 +176,13 @@ impl Progress {
             let started = UndoStarted { call: undo.call.to_string(), input: Value::Null };
             self.record(Event::UndoStarted(of(unit, started)))?;
         }
+        self.undo_failed(undone);
         let failure = FailureRecord::from(&failure);
         self.record(Event::UndoFailed(of(unit, UndoFailed { failure, ms: 0.0, last: true })))
+    }
+
+    fn undo_failed(&self, undone: Undone<'_>) {
+        self.engine.spans.undo_failed(&self.flow, &self.flow.steps[undone.job.step].name);
     }
 }
 
