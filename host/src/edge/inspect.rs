@@ -4,12 +4,16 @@ use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, docs};
 use crate::flow::trigger::Kind;
+use crate::telemetry::Form;
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chassis_abi::Code;
 use serde_json::{Value, json};
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// `/`: to the page.
 pub async fn root() -> Redirect {
@@ -70,10 +74,18 @@ pub async fn trace(State(edge): State<Edge>, Name(id): Name) -> Result<Response,
     }
 }
 
-/// `GET /metrics`.
-pub async fn metrics(State(edge): State<Edge>) -> Response {
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], edge.telemetry().prometheus()).into_response()
+/// `GET /metrics`, in the form that the scraper likes better.
+pub async fn metrics(State(edge): State<Edge>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (kind, text) = match Form::accepted(accepted) {
+        Form::Text => (TEXT, edge.telemetry().prometheus()),
+        Form::OpenMetrics => (OPENMETRICS, edge.telemetry().openmetrics()),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::VARY, HeaderValue::from_static("accept")),
+    ];
+    (headers, text).into_response()
 }
 
 /// `GET /openapi.json`.

@@ -85,7 +85,7 @@ impl Spans {
         if let Some(guard) = &mut span.guard {
             guard.set("chassis.outcome", state.as_str());
         }
-        self.with(flow, |flow| flow.finished(state.as_str(), elapsed));
+        self.with(flow, |flow| flow.finished(state.as_str(), elapsed, span.context()));
     }
 
     /// Measures a step's work, or that of one of its items.

@@ -191,7 +191,7 @@ impl CallSpan {
         let ended = Instant::now();
         let (elapsed, last) = (ended - self.started, ended - self.sent);
         let shape = &*self.shape;
-        shape.calls.measure(&shape.telemetry, outcome, elapsed);
+        shape.calls.measure(&shape.telemetry, outcome, elapsed, &self.context);
         let metrics = shape.telemetry.metrics();
         match &shape.kind {
             _ if self.gathered => {}

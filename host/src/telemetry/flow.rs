@@ -1,8 +1,10 @@
 //! The metrics of flows. Their handles are made when a flow is known, so that a run looks none up.
 
 use super::Telemetry;
+use super::histogram::Buckets;
 use super::metrics::{Metrics, label};
 use ::metrics::{Counter, Gauge, Histogram, Label};
+use opentelemetry::trace::SpanContext;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ pub struct FlowTelemetry(Arc<Handles>);
 
 struct Handles {
     ended: [(&'static str, Counter); ENDS.len()],
-    duration: Histogram,
+    duration: Arc<Buckets>,
     stuck: Gauge,
     active: Gauge,
     steps: Vec<Step>,
@@ -42,7 +44,7 @@ impl Telemetry {
         });
         FlowTelemetry(Arc::new(Handles {
             ended,
-            duration: metrics.histogram("chassis_flow_duration_seconds", of()),
+            duration: metrics.buckets("chassis_flow_duration_seconds", of()),
             stuck: metrics.gauge("chassis_flow_stuck", of()),
             active: metrics.gauge("chassis_flow_active", of()),
             steps: steps.map(|(step, undone)| Step::new(metrics, flow, step, undone)).collect(),
@@ -66,12 +68,12 @@ impl FlowTelemetry {
         Active(self.0.active.clone())
     }
 
-    /// A run is over. `outcome` is one of the engine's own words.
-    pub fn finished(&self, outcome: &'static str, elapsed: Duration) {
+    /// A run is over, whose span this is. `outcome` is one of the engine's own words.
+    pub fn finished(&self, outcome: &'static str, elapsed: Duration, context: &SpanContext) {
         if let Some((_, count)) = self.0.ended.iter().find(|(known, _)| *known == outcome) {
             count.increment(1);
         }
-        self.0.duration.record(elapsed.as_secs_f64());
+        self.0.duration.record_of(elapsed.as_secs_f64(), context);
     }
 
     /// A step's work, or that of one of its items, is over.

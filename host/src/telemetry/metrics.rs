@@ -3,7 +3,8 @@
 
 pub use super::catalogue::HISTOGRAMS;
 use super::catalogue::{COUNTERS, GAUGES, OWN_BUCKETS};
-use super::histogram::Histograms;
+use super::histogram::{Buckets, Histograms};
+use super::openmetrics::{self, Form};
 use crate::policy::{Meters, REFUSING};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -47,7 +48,15 @@ impl Metrics {
     /// All metrics in Prometheus' text form.
     pub fn render(&self) -> String {
         let mut text = self.handle.render();
-        self.histograms.render(&mut text);
+        self.histograms.render(&mut text, Form::Text);
+        text
+    }
+
+    /// The same as OpenMetrics, with examples of durations: traces that took so long.
+    pub fn render_openmetrics(&self) -> String {
+        let mut text = openmetrics::converted(&self.handle.render());
+        self.histograms.render(&mut text, Form::OpenMetrics);
+        text.push_str("# EOF\n");
         text
     }
 
@@ -68,8 +77,13 @@ impl Metrics {
 
     /// A histogram; its buckets are those of [`HISTOGRAMS`].
     pub fn histogram(&self, name: impl Into<SharedString>, labels: Vec<Label>) -> Histogram {
+        Histogram::from_arc(self.buckets(name, labels))
+    }
+
+    /// The same as what it is: for who has examples.
+    pub fn buckets(&self, name: impl Into<SharedString>, labels: Vec<Label>) -> Arc<Buckets> {
         // What a plugin registers has a name that is not known here.
-        Histogram::from_arc(self.histograms.series(&key(name, labels), OWN_BUCKETS))
+        self.histograms.series(&key(name, labels), OWN_BUCKETS)
     }
 
     /// Describes a counter, gauge or histogram that is not known here.

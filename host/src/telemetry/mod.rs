@@ -5,8 +5,10 @@
 
 pub mod address;
 pub mod call;
+mod calls;
 mod catalogue;
 mod database;
+mod exemplar;
 mod failure;
 mod flow;
 mod histogram;
@@ -15,6 +17,7 @@ pub mod logs;
 mod memory;
 mod messaging;
 pub mod metrics;
+mod openmetrics;
 pub mod pipeline;
 pub mod pointer;
 mod process;
@@ -33,6 +36,7 @@ pub use call::{CallSpan, OperationTelemetry};
 pub use flow::{Active, FlowTelemetry};
 pub use logs::LogFormat;
 pub use messaging::ProcessSpan;
+pub use openmetrics::Form;
 pub use ring::{Trace, TraceSpan, TraceSummary};
 pub use server::{Route, ServerRequest, ServerSpan};
 pub use services::Services;
@@ -94,9 +98,19 @@ impl Telemetry {
 
     /// All metrics in Prometheus' text form.
     pub fn prometheus(&self) -> String {
+        self.read().render()
+    }
+
+    /// All metrics as OpenMetrics, with examples of durations.
+    pub fn openmetrics(&self) -> String {
+        self.read().render_openmetrics()
+    }
+
+    /// The metrics, with those that are only found out when somebody reads them.
+    fn read(&self) -> &Metrics {
         self.0.process.collect(self.metrics());
         self.0.at_scrape.lock().unwrap_or_else(PoisonError::into_inner).retain(|set| set(self.metrics()));
-        self.metrics().render()
+        self.metrics()
     }
 
     /// Has gauges set whenever somebody reads the metrics, as long as `set` answers true: for numbers that change with every call.

@@ -2,16 +2,15 @@
 
 use super::Telemetry;
 use super::address::{Address, redact};
+use super::calls::Calls;
 use super::database::Database;
-use super::failure::ByCode;
 use super::http::Http;
 use super::messaging::Messaging;
 use super::metrics::label;
 use super::pointer::Pointer;
 use super::span::Recording;
 use crate::error::CallFailure;
-use crate::policy::REFUSING;
-use ::metrics::{Counter, Histogram, Label};
+use ::metrics::Label;
 use chassis_abi::Code;
 use chassis_abi::manifest::{Manifest, Operation, Telemetry as Declared, TelemetryKind};
 use opentelemetry::trace::{SpanContext, SpanKind};
@@ -19,7 +18,6 @@ use opentelemetry::{Key, KeyValue};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use std::time::Duration;
 use url::Url;
 
 /// An operation of an instance, as telemetry sees it.
@@ -69,17 +67,6 @@ pub(super) struct Target {
     pointer: Pointer,
     /// In each of the `items`: of a batch it is told only if all agree.
     in_items: bool,
-}
-
-/// `chassis_calls_total` and `chassis_call_duration_seconds`.
-pub(super) struct Calls {
-    labels: Vec<Label>,
-    ok: Counter,
-    cancelled: Counter,
-    errors: ByCode<Counter>,
-    refused: ByCode<Counter>,
-    refused_by: [Counter; REFUSING.len()],
-    duration: Histogram,
 }
 
 /// An attribute's value: text with `{server}`, `{target}` and `{/input/…}` in it, or one value of the input as it is.
@@ -262,48 +249,6 @@ impl Target {
 
     pub fn in_items(&self) -> bool {
         self.in_items
-    }
-}
-
-impl Calls {
-    fn new(telemetry: &Telemetry, plugin: &str, instance: &str, operation: &str) -> Self {
-        let labels = vec![label("plugin", plugin), label("name", instance), label("operation", operation)];
-        let metrics = telemetry.metrics();
-        Self {
-            ok: metrics.counter("chassis_calls_total", Self::with(&labels, "ok", "ok")),
-            cancelled: metrics.counter("chassis_calls_total", Self::with(&labels, "cancelled", "cancelled")),
-            errors: ByCode::new(),
-            refused: ByCode::new(),
-            refused_by: metrics.refused(instance),
-            duration: metrics.histogram("chassis_call_duration_seconds", labels.clone()),
-            labels,
-        }
-    }
-
-    /// Counts a call. Only what was sent has a duration: refusals would make a struggling backend look fast.
-    pub fn measure(&self, telemetry: &Telemetry, outcome: Outcome<'_>, elapsed: Duration) {
-        let lazy = |outcome: &'static str, code: &str| {
-            telemetry.metrics().counter("chassis_calls_total", Self::with(&self.labels, outcome, code))
-        };
-        match outcome {
-            Outcome::Ok(_) => self.ok.increment(1),
-            Outcome::Cancelled => return self.cancelled.increment(1),
-            Outcome::Error(failure) => {
-                self.errors.get(failure.code(), |code| lazy("error", code)).increment(1)
-            }
-            Outcome::Refused(failure) => {
-                let by = REFUSING.iter().position(|policy| failure.refused_by == Some(policy));
-                by.inspect(|by| self.refused_by[*by].increment(1));
-                return self.refused.get(failure.code(), |code| lazy("refused", code)).increment(1);
-            }
-        }
-        self.duration.record(elapsed.as_secs_f64());
-    }
-
-    fn with(labels: &[Label], outcome: &'static str, code: &str) -> Vec<Label> {
-        let mut labels = labels.to_vec();
-        labels.extend([Label::from_static_parts("outcome", outcome), label("code", code)]);
-        labels
     }
 }
 
