@@ -16,6 +16,7 @@ mod flow_new;
 mod flow_test;
 mod health;
 mod instances;
+mod log;
 mod plugins;
 mod remote;
 mod run;
@@ -65,6 +66,7 @@ enum Command {
     Flow(flow::Flow),
     Runs(runs::RunsArgs),
     Fault(fault::Fault),
+    Log(log::Log),
     Health(health::Health),
     Plugins(plugins::PluginsArgs),
     Instances(instances::InstancesArgs),
@@ -83,6 +85,7 @@ Examples:
   chassis flow graph create-user                      what runs when, and how is it taken back?
   chassis flow test                                   run the cases written beside the flows
   chassis runs list --state stuck                     which runs need a hand?
+  chassis log set info,chassis::call=debug            more log lines, of one module, at run time
   chassis --profile local health                      are the six real servers well?
   chassis config check --profile local                is the configuration right?
 
@@ -122,6 +125,7 @@ async fn dispatch(command: Command, global: &Global) -> Result<ExitCode, Exit> {
         Command::Flow(flow) => flow.run(global).await,
         Command::Runs(runs) => runs.run(global).await,
         Command::Fault(fault) => fault.run(global).await,
+        Command::Log(log) => log.run(global).await,
         Command::Health(health) => health.run(global).await,
         Command::Plugins(plugins) => plugins.run(global).await,
         Command::Instances(instances) => instances.run(global).await,

@@ -59,6 +59,7 @@ pub(super) const COUNTERS: &[(&str, &str)] = &[
         "chassis_plugin_crashes_total",
         "How often an instance was of no use any more, by cause: panic or create.",
     ),
+    ("chassis_log_lines_suppressed_total", "Lines about failed calls that were summed up instead."),
     ("chassis_faults_injected_total", "Faults injected on purpose."),
     ("chassis_flow_runs_total", "Flow runs by outcome."),
     ("chassis_flow_undo_failures_total", "Tries of a step's undo that failed."),

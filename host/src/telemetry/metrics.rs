@@ -145,6 +145,11 @@ impl Metrics {
         self.gauge("chassis_breaker_state", vec![label("name", breaker)])
     }
 
+    /// `chassis_log_lines_suppressed_total` of an instance.
+    pub fn lines_suppressed(&self, instance: &str) -> Counter {
+        self.counter("chassis_log_lines_suppressed_total", vec![label("name", instance)])
+    }
+
     /// `chassis_retries_total` of an operation.
     pub fn retries(&self, instance: &str, operation: &str) -> Counter {
         self.counter("chassis_retries_total", vec![label("name", instance), label("operation", operation)])

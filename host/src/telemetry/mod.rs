@@ -9,10 +9,12 @@ mod calls;
 mod catalogue;
 mod database;
 mod exemplar;
+mod failure_log;
 mod failure;
 mod flow;
 mod histogram;
 mod http;
+pub mod levels;
 pub mod logs;
 mod memory;
 mod messaging;
@@ -43,6 +45,7 @@ pub use services::Services;
 pub use setup::{Config, StartError};
 pub use span::{SpanGuard, in_span};
 
+use self::failure_log::{FailureLog, FailureLogs};
 use self::metrics::Metrics;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceId};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -59,6 +62,7 @@ pub struct Telemetry(Arc<Inner>);
 struct Inner {
     parts: setup::Parts,
     process: process::Process,
+    failures: FailureLogs,
     at_scrape: Mutex<Vec<AtScrape>>,
 }
 
@@ -82,7 +86,7 @@ impl Telemetry {
     fn start_with(config: &Config, variable: setup::Variable<'_>) -> Result<Self, StartError> {
         let parts = setup::start(config, variable)?;
         let process = process::Process::new(&parts.metrics);
-        Ok(Self(Arc::new(Inner { parts, process, at_scrape: Mutex::default() })))
+        Ok(Self(Arc::new(Inner { parts, process, failures: FailureLogs::default(), at_scrape: Mutex::default() })))
     }
 
     /// Starts a span. A parent that is not valid ([`SpanContext::NONE`]) starts a trace.
@@ -142,11 +146,16 @@ impl Telemetry {
 
     /// Sends what waits, then stops.
     pub async fn shutdown(self) {
+        self.0.failures.flush();
         let provider = self.0.parts.provider.clone();
         let stopped = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH)).await;
         if let Ok(Err(error)) = stopped {
             tracing::warn!(%error, "the last spans could not be sent");
         }
+    }
+
+    pub(super) fn failures(&self, instance: &str) -> Arc<FailureLog> {
+        self.0.failures.of(self.metrics(), instance)
     }
 
     pub(crate) fn sampler(&self) -> &Sampler {

@@ -1,7 +1,7 @@
 //! What the host offers to a plugin of logs, spans and metrics. What it registers is bounded, and it cannot write to the host's own.
 
 use super::metrics::{HISTOGRAMS, Metrics};
-use super::{SpanGuard, Telemetry, logs, propagation};
+use super::{SpanGuard, Telemetry, levels, logs, propagation};
 use ::metrics::{Counter, Gauge, Histogram, Label};
 use chassis_loader::{Code, Crash, HostServices, Level, MetricKind};
 use opentelemetry::KeyValue;
@@ -47,17 +47,24 @@ const RESERVED: &[&str] = &["chassis_", "db_client_", "messaging_", "http_", "pr
 impl Services {
     /// For the instance of this name; what its plugin spawns runs on `runtime`.
     pub fn new(telemetry: &Telemetry, plugin: &str, instance: &str, runtime: Handle) -> Arc<Self> {
-        Arc::new(Self {
+        let services = Arc::new(Self {
             telemetry: telemetry.clone(),
             instance: instance.into(),
             runtime,
-            log_level: AtomicU32::new(logs::plugin_level()),
+            log_level: AtomicU32::new(levels::plugin_level()),
             spans: Mutex::default(),
             metrics: RwLock::default(),
             allocated: AtomicI64::new(0),
             crashes: Crash::ALL
                 .map(|cause| telemetry.metrics().plugin_crashes(plugin, instance, cause.as_str())),
-        })
+        });
+        levels::follow(&services);
+        services
+    }
+
+    /// Other lines are wanted now.
+    pub(super) fn level_changed(&self) {
+        self.log_level.store(levels::plugin_level(), Ordering::Relaxed);
     }
 
     /// What the instance's allocator holds, as far as the plugin tells.
@@ -238,6 +245,18 @@ mod tests {
         assert_eq!(json!(span.attributes), json!({"tries": 2, "host": "a", "error.type": "unavailable"}));
         assert_eq!(span.links, ["0af7651916cd43dd8448eb211c80319c:b7ad6b7169203331"]);
         assert_eq!(services.span_start("", "nowhere", None), 0);
+    }
+
+    #[tokio::test]
+    async fn plugins_are_told_when_other_lines_are_wanted() {
+        let (_telemetry, services) = services();
+        let level = || services.log_level().load(Ordering::Relaxed);
+        for (filter, told) in
+            [("warn,chassis::plugin=debug", 4), ("error,chassis::plugin=off", 0), ("info", 3)]
+        {
+            levels::set(filter).unwrap();
+            assert_eq!(level(), told, "{filter}");
+        }
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Start and stop of telemetry: what the standard `OTEL_*` variables and the configuration say.
 
+use super::levels;
 use super::logs::{self, LogFormat};
 use super::metrics::Metrics;
 use super::pipeline::{Counts, Pipeline, Processor};
@@ -100,7 +101,7 @@ pub(super) fn check(config: &Config, variable: Variable<'_>) -> Result<(), Start
         sampler(variable)?;
         is_exported(variable)?;
     }
-    logs::check(config).map_err(StartError::Invalid)
+    levels::check(config).map_err(StartError::Invalid)
 }
 
 fn is_disabled(variable: Variable<'_>) -> bool {

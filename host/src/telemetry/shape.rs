@@ -4,6 +4,7 @@ use super::Telemetry;
 use super::address::{Address, redact};
 use super::calls::Calls;
 use super::database::Database;
+use super::failure_log::FailureLog;
 use super::http::Http;
 use super::messaging::Messaging;
 use super::metrics::label;
@@ -29,6 +30,8 @@ pub(super) struct Shape {
     pub outputs: Vec<(Key, Pointer)>,
     pub kind: Kind,
     pub calls: Calls,
+    pub operation: Box<str>,
+    pub failures: Arc<FailureLog>,
 }
 
 /// By which convention the operation is reported.
@@ -138,7 +141,17 @@ impl Shape {
             _ => SpanKind::Client,
         };
         let calls = Calls::new(telemetry, &manifest.name, instance, &op.name);
-        Self { telemetry: telemetry.clone(), span_kind, attributes, inputs, outputs, kind, calls }
+        Self {
+            telemetry: telemetry.clone(),
+            span_kind,
+            attributes,
+            inputs,
+            outputs,
+            kind,
+            calls,
+            operation: op.name.as_str().into(),
+            failures: telemetry.failures(instance),
+        }
     }
 
     /// What a recorded call says of itself from the start.
