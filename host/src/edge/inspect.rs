@@ -61,17 +61,26 @@ pub async fn traces(State(edge): State<Edge>) -> Response {
     Json(json!({ "traces": edge.telemetry().traces() })).into_response()
 }
 
-/// `GET /v1/traces/{id}`.
+/// `GET /v1/traces/{id}`; `last` is the last one of those that did more than to look at the host.
 pub async fn trace(State(edge): State<Edge>, Name(id): Name) -> Result<Response, Problem> {
-    match edge.telemetry().trace(&id) {
-        Some(trace) => Ok(Json(trace).into_response()),
-        None => Err(Problem::new(
-            Code::NotFound,
-            format!(
+    let telemetry = edge.telemetry();
+    let found = if id == "last" { telemetry.last_trace(only_looks) } else { telemetry.trace(&id) };
+    found.map(|trace| Json(trace).into_response()).ok_or_else(|| {
+        let why = match (id.as_str(), telemetry.keeps_no_traces()) {
+            (_, Some(why)) => why.to_owned(),
+            ("last", None) => "no trace is in memory yet: call something, or run a flow".to_owned(),
+            (id, None) => format!(
                 "no finished span of trace `{id}` is in memory: it was not sampled, is still running, or is too old"
             ),
-        )),
-    }
+        };
+        Problem::new(Code::NotFound, why)
+    })
+}
+
+/// Whether a request's span, by its name, is of one that only looked at the host: scraped its metrics, asked for its health.
+pub fn only_looks(name: &str) -> bool {
+    let own = |path: &str| super::routes().iter().any(|(route, _)| *route == path);
+    name.strip_prefix("GET ").is_some_and(own)
 }
 
 /// `GET /metrics`, in the form that the scraper likes better.

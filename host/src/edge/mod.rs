@@ -28,6 +28,7 @@ mod upload;
 pub use call::{INPUT, OUTPUT};
 pub use context::{IDEMPOTENCY_KEY, REQUEST_TIMEOUT, TENANT};
 pub use host::{Host, InstanceInfo, Shape};
+pub use inspect::only_looks;
 pub use observe::{TRACE_ID, TRACE_RESPONSE};
 pub use problem::Problem;
 pub use settings::Settings;

@@ -9,8 +9,8 @@ mod calls;
 mod catalogue;
 mod database;
 mod exemplar;
-mod failure_log;
 mod failure;
+mod failure_log;
 mod flow;
 mod histogram;
 mod http;
@@ -86,7 +86,12 @@ impl Telemetry {
     fn start_with(config: &Config, variable: setup::Variable<'_>) -> Result<Self, StartError> {
         let parts = setup::start(config, variable)?;
         let process = process::Process::new(&parts.metrics);
-        Ok(Self(Arc::new(Inner { parts, process, failures: FailureLogs::default(), at_scrape: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            parts,
+            process,
+            failures: FailureLogs::default(),
+            at_scrape: Mutex::default(),
+        })))
     }
 
     /// Starts a span. A parent that is not valid ([`SpanContext::NONE`]) starts a trace.
@@ -132,6 +137,24 @@ impl Telemetry {
         self.pipeline().ring().trace(TraceId::from_hex(id).ok()?)
     }
 
+    /// The last trace in memory, of those whose first span has no name that is passed over.
+    pub fn last_trace(&self, pass_over: impl Fn(&str) -> bool) -> Option<Trace> {
+        self.pipeline().ring().last(pass_over)
+    }
+
+    /// Why no trace that begins here is ever in memory, if that is so.
+    pub fn keeps_no_traces(&self) -> Option<&'static str> {
+        if !self.sampler().begins() {
+            Some(
+                "this host records no trace that begins here: OTEL_TRACES_SAMPLER, or OTEL_SDK_DISABLED, says so",
+            )
+        } else if self.pipeline().ring().is_off() {
+            Some("this host keeps no traces in memory: telemetry.memory_spans is 0")
+        } else {
+            None
+        }
+    }
+
     /// The last traces in memory, newest first.
     pub fn traces(&self) -> Vec<TraceSummary> {
         self.pipeline().ring().recent()
@@ -154,7 +177,7 @@ impl Telemetry {
         }
     }
 
-    pub(super) fn failures(&self, instance: &str) -> Arc<FailureLog> {
+    pub(crate) fn failures(&self, instance: &str) -> Arc<FailureLog> {
         self.0.failures.of(self.metrics(), instance)
     }
 

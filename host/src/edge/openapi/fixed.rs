@@ -100,8 +100,8 @@ pub fn paths() -> Map<String, Value> {
     let mut trace =
         get("trace", "A recent trace: its spans, oldest first.", json_type, json!({ "404": problem() }));
     trace["get"]["parameters"] = json!([{
-        "name": "id", "in": "path", "required": true, "description": "The trace's id.",
-        "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
+        "name": "id", "in": "path", "required": true, "description": "The trace's id, or `last`: of what did more than to look.",
+        "schema": { "type": "string", "pattern": "^([0-9a-f]{32}|last)$" },
     }]);
     let query = |name: &str, description: &str| json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } });
     let run_id = || json!({ "name": "id", "in": "path", "required": true, "description": "The run's id.", "schema": { "type": "string" } });
@@ -135,7 +135,8 @@ pub fn paths() -> Map<String, Value> {
         json!({ "post": item["get"] })
     };
     let mut log = get("log", "Which log lines there are, and who said so.", json_type, json!({}));
-    let mut set = get("log_set", "Has other log lines written from now on.", json_type, json!({ "400": problem() }));
+    let mut set =
+        get("log_set", "Has other log lines written from now on.", json_type, json!({ "400": problem() }));
     set["get"]["requestBody"] = json!({ "required": true, "content": { json_type: {
         "schema": { "type": "object", "required": ["filter"], "properties": { "filter": { "type": "string" } }, "additionalProperties": false },
         "example": { "filter": "info,chassis::call=debug" },
