@@ -12,7 +12,7 @@ use crate::place::{self, on_path, root, target};
 
 #[derive(Args)]
 pub struct Options {
-    /// What to measure: `boundary`, `flows` or `policies`
+    /// What to measure: `boundary`, `flows`, `policies` or `telemetry`
     name: String,
     /// Print the numbers as JSON in the last line
     #[arg(long)]
@@ -30,6 +30,7 @@ pub fn run(options: &Options) -> Result<u8> {
     }
     // Nothing is started that is not measured.
     let wanted: Vec<String> = match options.name.as_str() {
+        "telemetry" => ["redis"].map(String::from).into(),
         "policies" => ["postgres", "mongodb", "elasticsearch"].map(String::from).into(),
         _ => Vec::new(),
     };

@@ -99,6 +99,7 @@ impl Progress {
             Ok(()) => Event::UndoSucceeded(of(unit, UndoSucceeded { ms })),
             Err(failure) => {
                 span.failed(&failure);
+                self.undo_failed(undone);
                 let failure = FailureRecord::from(&failure);
                 Event::UndoFailed(of(unit, UndoFailed { failure, ms, last: true }))
             }
@@ -136,6 +137,7 @@ impl Progress {
                 self.rest(wait.clamp(BUSY, LONGEST_WAIT)).await?;
                 continue;
             }
+            self.undo_failed(undone);
             let last = tries >= TRIES;
             let record = FailureRecord::from(&failure);
             self.record(Event::UndoFailed(of(unit, UndoFailed { failure: record, ms, last })))?;
@@ -177,8 +179,13 @@ impl Progress {
             let started = UndoStarted { call: undo.call.to_string(), input: Value::Null };
             self.record(Event::UndoStarted(of(unit, started)))?;
         }
+        self.undo_failed(undone);
         let failure = FailureRecord::from(&failure);
         self.record(Event::UndoFailed(of(unit, UndoFailed { failure, ms: 0.0, last: true })))
+    }
+
+    fn undo_failed(&self, undone: Undone<'_>) {
+        self.engine.spans.undo_failed(&self.flow, &self.flow.steps[undone.job.step].name);
     }
 }
 
