@@ -15,6 +15,7 @@ pub mod parts;
 pub mod process;
 pub mod prometheus;
 pub mod rules;
+pub mod runbooks;
 pub mod shorten;
 pub mod stack;
 pub mod traces;

@@ -1,6 +1,6 @@
 //! Which parts are run, and what they come to.
 
-use crate::{alerts, exemplars, panels, rules, traces};
+use crate::{alerts, exemplars, panels, rules, runbooks, traces};
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use serde_json::{Map, Value, json};
@@ -29,6 +29,8 @@ pub struct Options {
 pub enum Part {
     /// Rules and their tests by promtool
     Rules,
+    /// The runbooks' own commands
+    Runbooks,
     /// Every shipped flow's trace, read back from Jaeger, and Service Performance Monitoring
     Traces,
     /// From a slow call of each plugin to its span
@@ -96,6 +98,11 @@ async fn one(part: Part, options: &Options, counts: &mut Counts) -> Result<()> {
             let found = rules::run()?;
             counts.set("alerts", found.alerts);
             counts.set("promtool_tests", found.promtool_tests);
+            counts.wrong(found.wrong);
+        }
+        Part::Runbooks => {
+            let found = runbooks::run().await?;
+            counts.set("runbook_commands", found.commands);
             counts.wrong(found.wrong);
         }
         Part::Traces => {
