@@ -56,7 +56,7 @@ impl Asking {
 
     /// Calls an operation of an instance or role.
     pub async fn call(&self, instance: &str, operation: &str, input: &Value) -> Result<Answer> {
-        self.ask(Method::POST, &format!("/v1/call/{instance}/{operation}"), Some(input)).await
+        self.ask(Method::POST, &format!("/v1/instances/{instance}/{operation}"), Some(input)).await
     }
 
     /// A run that must complete; answers with its output.

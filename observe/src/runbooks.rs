@@ -39,12 +39,18 @@ pub async fn run() -> Result<Found> {
     let binary = tool("CHASSIS_HOST")?;
     let beside = binary.parent().context("the host's binary has no folder")?;
     let path = std::env::join_paths(
-        [beside.to_owned()].into_iter().chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
+        [beside.to_owned()]
+            .into_iter()
+            .chain(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())),
     )?;
     let mut found = Found::default();
     for (page, line) in commands()? {
         let mut command = Command::new("sh");
-        command.arg("-c").arg(line.replace(ADDRESS, &listen)).env("PATH", &path).envs(variables.iter().cloned());
+        command
+            .arg("-c")
+            .arg(line.replace(ADDRESS, &listen))
+            .env("PATH", &path)
+            .envs(variables.iter().cloned());
         let output = command.current_dir(root()).stdin(Stdio::null()).output().await?;
         found.commands += 1;
         if !output.status.success() {

@@ -114,10 +114,10 @@ pub fn everything(release: bool) -> Result<PathBuf> {
     build_with(&plugins()?, &PROGRAMS, release)
 }
 
-/// The same while all servers start; without one of them there is nothing to prove.
-pub fn everything_beside_servers(release: bool) -> Result<PathBuf> {
+/// Builds while all servers start; without one of them there is nothing to prove.
+pub fn beside_servers(build: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
     let starting = std::thread::spawn(|| backends::start(&backends::chosen(&[])?));
-    let built = everything(release);
+    let built = build();
     let outcomes = starting.join().map_err(|_| anyhow::anyhow!("starting the servers panicked"))??;
     if outcomes.iter().any(|outcome| !outcome.runs()) {
         bail!("this needs the real servers; the one above says what it lacks");

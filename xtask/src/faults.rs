@@ -43,7 +43,7 @@ pub fn run(options: &Options) -> Result<u8> {
     };
     let real = named(&["matrix-real", "journal", "random", "network"]);
     let built = if real {
-        build::everything_beside_servers(options.release)?
+        build::beside_servers(|| build::everything(options.release))?
     } else {
         let embedded = build::chosen(&["embedded".to_owned()])?;
         build::build_with(&embedded, &["chassis", "chassis-faults"], options.release)?

@@ -10,11 +10,12 @@ use crate::backends::{self, Tool};
 use crate::build;
 use crate::place::{root, target};
 
-#[derive(Args)]
+#[derive(Args, Default)]
 #[command(after_help = "\
-Parts: traces, exemplars, panels, alerts; without one, all.
+Parts: rules, runbooks, traces, exemplars, panels, alerts; without one, all.
   cargo xtask observe traces          every shipped flow, its trace read back from Jaeger
   cargo xtask observe exemplars       from a slow call of each plugin to its span
+  cargo xtask observe alerts --only queue
   cargo xtask observe --json          everything; the last line is the counts")]
 pub struct Options {
     /// Which parts; all, if none is named
@@ -25,9 +26,19 @@ pub struct Options {
     /// Build with optimisation: slower to begin with, then faster
     #[arg(long)]
     release: bool,
-    /// Anything else
-    #[arg(last = true)]
-    rest: Vec<String>,
+    /// Take what `cargo xtask test` has built a moment ago
+    #[arg(long, conflicts_with = "release")]
+    built: bool,
+    /// Of the faults only those whose name or alert holds this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+impl Options {
+    /// All of it, with what the tests have built: cargo alone would build it a second time, with other features.
+    pub fn after_tests() -> Self {
+        Self { built: true, json: true, ..Self::default() }
+    }
 }
 
 /// Runs the command; the exit code is the proof's.
@@ -41,12 +52,15 @@ pub fn run(options: &Options) -> Result<u8> {
             ("CHASSIS_ALERTMANAGER", Tool::Alertmanager.path()?),
         ])
     });
-    let built = build::everything_beside_servers(options.release)?;
+    let built = match options.built {
+        true => build::beside_servers(|| Ok(build::folder(false)))?,
+        false => build::beside_servers(|| build::everything(options.release))?,
+    };
     let tools = tools.join().map_err(|_| anyhow::anyhow!("getting the tools panicked"))??;
     let folder = target().join(if options.release { "release" } else { "debug" });
     let proof = folder.join("chassis-observe");
     let mut command = Command::new(&proof);
-    command.args(&options.parts).args(&options.rest);
+    command.args(&options.parts).args(options.only.iter().flat_map(|only| ["--only", only]));
     if options.json {
         command.arg("--json");
     }
