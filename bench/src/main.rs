@@ -8,6 +8,7 @@ mod load;
 mod policies;
 mod sink;
 mod stats;
+mod telemetry;
 
 use anyhow::{Result, bail};
 
@@ -18,8 +19,9 @@ fn main() -> Result<()> {
         Some("boundary") => boundary::run(json),
         Some("flows") => flows::run(json),
         Some("policies") => policies::run(json),
+        Some("telemetry") => telemetry::run(json),
         Some("otlp-sink") => sink::run(),
         Some("load") => boundary::load::child(),
-        _ => bail!("say which benchmark: boundary, flows, policies"),
+        _ => bail!("say which benchmark: boundary, flows, policies, telemetry"),
     }
 }

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use reqwest::{Client, Method};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -30,6 +31,11 @@ const REQUEST: Duration = Duration::from_secs(30);
 impl Host {
     /// Starts one with this configuration; its log goes to a file beside it. Returns when it is ready.
     pub async fn start(config: &Path, log: &Path) -> Result<Self> {
+        Self::start_with(config, log, &[]).await
+    }
+
+    /// The same with variables of its environment, such as the address to listen on.
+    pub async fn start_with(config: &Path, log: &Path, variables: &[(&str, String)]) -> Result<Self> {
         let mut command = match std::env::var_os(BINARY) {
             Some(binary) => Command::new(binary),
             None => {
@@ -39,6 +45,7 @@ impl Host {
             }
         };
         command.arg("--config").arg(config).arg("run").env("CHASSIS__EDGE__LISTEN", "127.0.0.1:0");
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().context("cannot start the host")?;
         let lines = child.stderr.take().context("the host has no log")?;
@@ -62,24 +69,31 @@ impl Host {
 
     /// The same, without waiting until it is gone; the kernel gives its children's remains to whoever waits.
     pub fn kill_now(&self) -> Result<()> {
-        let pid = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32));
-        let pid = pid.context("the host is gone already")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::KILL).context("cannot kill the host")
+        kill_process(self.pid()?, Signal::KILL).context("cannot kill the host")
     }
 
     /// Asks it to end in good order, and waits for that.
     pub async fn stop(mut self) -> Result<()> {
-        if let Some(pid) = self.child.id().and_then(|pid| rustix::process::Pid::from_raw(pid as i32)) {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        if let Ok(pid) = self.pid() {
+            kill_process(pid, Signal::TERM)?;
         }
         let ended = tokio::time::timeout(READY, self.child.wait()).await;
         ended.map_err(|_| anyhow::anyhow!("the host did not end; its log ends:\n{}", tail(&self.log)))??;
         Ok(())
     }
 
+    fn pid(&self) -> Result<Pid> {
+        self.child.id().and_then(|pid| Pid::from_raw(pid as i32)).context("the host is gone already")
+    }
+
     /// Waits until it has ended by itself: false if it has not by then.
     pub async fn ended_within(&mut self, limit: Duration) -> bool {
         tokio::time::timeout(limit, self.child.wait()).await.is_ok()
+    }
+
+    /// Its address: `http://…` without a slash at the end.
+    pub fn base(&self) -> &str {
+        &self.base
     }
 
     /// One request.
@@ -141,6 +155,21 @@ impl Host {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         bail!("the fault `{name}` was never met; the host's log ends:\n{}", tail(&self.log))
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> Result<u64> {
+        let folder = format!("/proc/{}/fd", self.pid()?.as_raw_nonzero());
+        Ok(std::fs::read_dir(&folder).with_context(|| format!("cannot read {folder}"))?.count() as u64)
+    }
+
+    /// Lets it have no more than so many files open.
+    pub fn limit_files(&self, most: u64) -> Result<()> {
+        let old = getrlimit(Resource::Nofile);
+        let new = Rlimit { current: Some(most), maximum: old.maximum };
+        prlimit(Some(self.pid()?), Resource::Nofile, new)
+            .map(drop)
+            .context("cannot set the host's limit of files")
     }
 
     /// The end of its log.

@@ -15,7 +15,7 @@ pub mod report;
 pub mod schedules;
 pub mod seed;
 pub mod site;
-mod still;
+pub mod still;
 pub mod stores;
 mod toxiproxy;
 pub mod verdict;

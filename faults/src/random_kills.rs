@@ -20,8 +20,8 @@ const RATE: u64 = 200;
 const IN_FLIGHT: usize = 400;
 /// Calls of one instance at the same time: whoever waited for a dead host comes to the other one at once.
 const BULKHEAD: u32 = 100;
-/// One run in twenty goes back by itself, so that kills meet undo too.
-const FAULTS: &str = "[[faults]]\nname = \"now-and-then\"\nkind = \"error\"\ncode = \"failed_precondition\"\n\
+/// One run in twenty goes back by itself, so that kills meet undo too. Nobody reads the queue: looking through it takes ever longer.
+const EXTRA: &str = "[instances.messages.policy.operations.retract]\nattempt_timeout = \"10s\"\n\n[[faults]]\nname = \"now-and-then\"\nkind = \"error\"\ncode = \"failed_precondition\"\n\
     instance = \"search\"\noperation = \"index\"\nprobability = 0.05\n\n";
 
 /// Two hosts that come and go.
@@ -42,7 +42,7 @@ struct Load {
 pub async fn run(kills: usize, seed: u64, options: &Options, report: &Report) -> Result<Tally> {
     let options = Options {
         shared_journal: true,
-        extra: FAULTS.to_owned(),
+        extra: EXTRA.to_owned(),
         attempt_timeout: Some(Duration::from_secs(2)),
         bulkhead: Some(BULKHEAD),
         ..options.clone()

@@ -12,6 +12,7 @@ const PAGES: &[(&str, &str)] = &[
     ("/v1/instances", "application/json"),
     ("/v1/flows", "application/json"),
     ("/v1/runs", "application/json"),
+    ("/v1/log", "application/json"),
     ("/v1/traces", "application/json"),
     ("/health", "application/json"),
     ("/health/live", "application/json"),

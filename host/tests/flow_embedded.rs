@@ -42,7 +42,7 @@ impl House {
         let telemetry = Telemetry::start(&Default::default()).unwrap();
         let registry = Arc::new(Registry::start(&config, &telemetry, &BTreeMap::new()).await.unwrap());
         let flows = shipped();
-        let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
+        let spans = Spans::new(&telemetry, &flows);
         let engine = Engine::new(flows, registry.clone(), spans);
         let house = House { data, registry, engine, telemetry };
         let prepared = house.run("setup", json!({})).await;

@@ -264,6 +264,10 @@ fn messages_start_runs(test: &str, plugin: &str, url: Option<&str>) {
     until(|| call(&host, "depth", &json!({ "queue": queue }))["messages"].clone(), |waiting| *waiting == 0);
     assert_eq!(runs(&host, "welcome").len(), 10, "a message that comes twice starts one run");
 
+    // The host asks by itself how many wait.
+    let depth = format!("chassis_queue_messages{{name=\"post\",queue=\"{queue}\"}} 0\n");
+    until(|| host.request("GET", "/metrics", "").unwrap().1, |metrics| metrics.contains(&depth));
+
     // No run can be made of it: it comes again, and is put away with the reason.
     publish("bad", json!({ "nom": "n" }));
     let grave = format!("{queue}_dead");

@@ -12,7 +12,7 @@ use crate::place::{self, on_path, root, target};
 
 #[derive(Args)]
 pub struct Options {
-    /// What to measure: `boundary`, `flows` or `policies`
+    /// What to measure: `boundary`, `flows`, `policies` or `telemetry`
     name: String,
     /// Print the numbers as JSON in the last line
     #[arg(long)]
@@ -30,6 +30,7 @@ pub fn run(options: &Options) -> Result<u8> {
     }
     // Nothing is started that is not measured.
     let wanted: Vec<String> = match options.name.as_str() {
+        "telemetry" => ["redis"].map(String::from).into(),
         "policies" => ["postgres", "mongodb", "elasticsearch"].map(String::from).into(),
         _ => Vec::new(),
     };
@@ -37,8 +38,7 @@ pub fn run(options: &Options) -> Result<u8> {
     if outcomes.iter().any(|outcome| !outcome.runs()) {
         bail!("the benchmarks need the real servers; the one above says what it lacks");
     }
-    // All of it in one call of cargo, whatever is measured: another set has other features, and is built from the ground again.
-    let folder = build::build_with(&build::plugins()?, &["chassis", "chassis-bench"], true)?;
+    let folder = build::everything(true)?;
     let mut command = Command::new(target().join("release/chassis-bench"));
     command.arg(&options.name);
     if options.json {

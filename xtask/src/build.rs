@@ -6,6 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
+use crate::backends;
 use crate::cargo::{Artifact, artifacts};
 use crate::place::{root, target};
 use crate::ui::{say, took};
@@ -102,6 +103,26 @@ pub fn build_with(plugins: &[Plugin], others: &[&str], release: bool) -> Result<
         &format!("{count} plugins, {copied} new, in {} ({})", folder.display(), took(begin.elapsed())),
     );
     Ok(folder)
+}
+
+/// What measures and proves, beside the host.
+const PROGRAMS: [&str; 4] = ["chassis", "chassis-bench", "chassis-faults", "chassis-observe"];
+
+/// All plugins and programs in one call of cargo, whatever is wanted of them: another set has other features, and is built from the
+/// ground again. Gives the folder of the plugins.
+pub fn everything(release: bool) -> Result<PathBuf> {
+    build_with(&plugins()?, &PROGRAMS, release)
+}
+
+/// Builds while all servers start; without one of them there is nothing to prove.
+pub fn beside_servers(build: impl FnOnce() -> Result<PathBuf>) -> Result<PathBuf> {
+    let starting = std::thread::spawn(|| backends::start(&backends::chosen(&[])?));
+    let built = build();
+    let outcomes = starting.join().map_err(|_| anyhow::anyhow!("starting the servers panicked"))??;
+    if outcomes.iter().any(|outcome| !outcome.runs()) {
+        bail!("this needs the real servers; the one above says what it lacks");
+    }
+    built
 }
 
 /// Where built plugins are put.

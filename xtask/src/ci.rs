@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::cargo::cargo;
 use crate::place::root;
 use crate::ui::took;
-use crate::{demo, manifest, test, tidy};
+use crate::{demo, manifest, observe, test, tidy};
 
 /// Runs the command: 0 if every stage passed.
 pub fn run() -> Result<u8> {
@@ -38,13 +38,14 @@ pub fn run() -> Result<u8> {
 type Stage = fn() -> Result<u8>;
 
 /// Cheap ones first; those that share compiled crates stand together.
-const STAGES: [(&str, Stage); 7] = [
+const STAGES: [(&str, Stage); 8] = [
     ("format", || status(&["fmt", "--all", "--check"], &[])),
     ("tidy", || tidy::run(&root())),
     ("clippy", || status(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("docs", || status(&["doc", "--no-deps", "--workspace"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("generated", || manifest::run(&manifest::Options::check())),
     ("test", || test::run(&test::Options::default())),
+    ("observe", || observe::run(&observe::Options::after_tests())),
     ("demo", || demo::embedded(true, &[])),
 ];
 

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use crate::backends;
-use crate::build::{self, Plugin};
+use crate::build;
 use crate::place::{root, target};
 
 #[derive(Args)]
@@ -42,20 +42,12 @@ pub fn run(options: &Options) -> Result<u8> {
         options.parts.is_empty() || options.parts.iter().any(|part| names.contains(&part.as_str()))
     };
     let real = named(&["matrix-real", "journal", "random", "network"]);
-    // The servers start while the compiler works.
-    let servers = real.then(|| std::thread::spawn(|| backends::start(&backends::chosen(&[])?)));
-    let plugins: Vec<Plugin> = build::plugins()?
-        .into_iter()
-        .filter(|plugin| !plugin.example && (real || plugin.name == "embedded"))
-        .collect();
-    let built = build::build_with(&plugins, &["chassis", "chassis-faults"], options.release);
-    if let Some(servers) = servers {
-        let outcomes = servers.join().map_err(|_| anyhow::anyhow!("starting the servers panicked"))??;
-        if outcomes.iter().any(|outcome| !outcome.runs()) {
-            bail!("these parts need the real servers; the one above says what it lacks");
-        }
-    }
-    let built = built?;
+    let built = if real {
+        build::beside_servers(|| build::everything(options.release))?
+    } else {
+        let embedded = build::chosen(&["embedded".to_owned()])?;
+        build::build_with(&embedded, &["chassis", "chassis-faults"], options.release)?
+    };
     // What was just built, not by `cargo run`: with other packages beside it, that would build all of it a second time.
     let folder = target().join(if options.release { "release" } else { "debug" });
     let proof = folder.join("chassis-faults");

@@ -9,6 +9,7 @@ mod ci;
 mod demo;
 mod faults;
 mod manifest;
+mod observe;
 mod place;
 mod results;
 mod run;
@@ -70,6 +71,8 @@ enum Task {
     Status(stack::Status),
     /// Print the logs of the stack's containers
     Logs(stack::Logs),
+    /// Prove panels, alerts, traces and links against the real Prometheus, Alertmanager and Jaeger
+    Observe(observe::Options),
     /// Check the house rules
     Tidy,
     /// Every check in stages: what continuous integration runs
@@ -89,6 +92,7 @@ fn main() -> ExitCode {
         Task::Down(options) => stack::down(&options),
         Task::Status(options) => stack::status(&options),
         Task::Logs(options) => stack::logs(&options),
+        Task::Observe(options) => observe::run(&options),
         Task::Tidy => tidy::run(&place::root()),
         Task::Ci => ci::run(),
     };

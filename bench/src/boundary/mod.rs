@@ -1,11 +1,11 @@
 //! What the boundary, the policies and the telemetry cost, against the driver called directly.
 
-mod direct;
+pub mod direct;
 mod echo;
 mod edge;
 mod idle;
 pub mod load;
-mod redis;
+pub mod redis;
 
 use crate::sink::Sink;
 use crate::stats::rounded;

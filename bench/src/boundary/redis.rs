@@ -124,7 +124,8 @@ async fn bare_call(instance: Arc<Instance>, operation: u32, json: Bytes) -> Resu
     Ok(())
 }
 
-async fn host_call(get: OperationRef, json: Bytes, traced: bool) -> Result<()> {
+/// One GET through all of a host.
+pub async fn host_call(get: OperationRef, json: Bytes, traced: bool) -> Result<()> {
     let flags = if traced { TraceFlags::SAMPLED } else { TraceFlags::default() };
     let trace = SpanContext::new(TraceId::from(7), SpanId::from(7), flags, true, TraceState::NONE);
     let request = Request { json, context: Context { trace, ..Context::default() }, ..Request::default() };

@@ -34,7 +34,7 @@ pub use inspect::{Inspected, inspect};
 pub use instance::{Destroyed, Instance, create};
 pub use plugin::{LoadOptions, MAX_LOADS, Plugin, load};
 pub use refusal::{Refusal, RefusalKind};
-pub use services::{HostServices, Level, MetricKind};
+pub use services::{Crash, HostServices, Level, MetricKind};
 pub use stream::{ItemStream, StreamObserver};
 pub use supervisor::Supervised;
 pub use upload::{Upload, UploadClosed, UploadSender};

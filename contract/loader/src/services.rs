@@ -43,6 +43,31 @@ pub trait HostServices: Send + Sync {
 
     /// The plugin's allocator took (positive) or gave back (negative) so many bytes.
     fn allocated(&self, _bytes: i64) {}
+
+    /// The instance is of no use any more, and will be made again.
+    fn crashed(&self, _cause: Crash) {}
+}
+
+/// Why an instance is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Crash {
+    /// Its plugin panicked.
+    Panic,
+    /// It could not be made.
+    Create,
+}
+
+impl Crash {
+    /// Every cause.
+    pub const ALL: [Self; 2] = [Self::Panic, Self::Create];
+
+    /// Its name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Panic => "panic",
+            Self::Create => "create",
+        }
+    }
 }
 
 /// How much a log line matters.

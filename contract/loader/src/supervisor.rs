@@ -1,7 +1,7 @@
 //! An instance that is made again after a panic has spoilt it.
 
 use crate::instance::{Instance, create};
-use crate::{Call, CallError, CallFuture, HostServices, Level, Plugin};
+use crate::{Call, CallError, CallFuture, Crash, HostServices, Level, Plugin};
 use arc_swap::ArcSwap;
 use chassis_abi::Code;
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ impl Supervised {
         match shared.make() {
             Ok(instance) => shared.install(instance),
             Err(error) if error.code == Code::InvalidArgument => return Err(error),
-            Err(error) => shared.is_down(&error),
+            Err(error) => shared.is_down(&error, Crash::Create),
         }
         Ok(Self { shared })
     }
@@ -151,7 +151,7 @@ impl Shared {
         let this = Arc::downgrade(self);
         instance.inner.on_poison(move |error| {
             if let Some(this) = this.upgrade() {
-                this.is_down(error);
+                this.is_down(error, Crash::Panic);
             }
         });
         let mut backoff = self.backoff();
@@ -162,7 +162,7 @@ impl Shared {
     }
 
     /// Refuses calls, and sees to it that the instance is made again.
-    fn is_down(self: &Arc<Self>, reason: &CallError) {
+    fn is_down(self: &Arc<Self>, reason: &CallError, cause: Crash) {
         let wait = {
             let mut backoff = self.backoff();
             if backoff.closed {
@@ -179,6 +179,7 @@ impl Shared {
         };
         let fields =
             json!({ "instance": self.name, "reason": reason.message, "wait_ms": wait.as_millis() as u64 });
+        self.services.crashed(cause);
         self.services.log(Level::Error, "instance failed, will be made again", Some(fields));
         self.services.runtime().spawn(make_again(Arc::downgrade(self), wait));
     }
@@ -198,7 +199,7 @@ async fn make_again(shared: Weak<Shared>, wait: Duration) {
             shared.services.log(Level::Info, "instance made again", Some(json!({ "instance": shared.name })));
             shared.install(instance);
         }
-        Ok(Err(error)) => shared.is_down(&error),
+        Ok(Err(error)) => shared.is_down(&error, Crash::Create),
         Err(_) => {}
     }
 }

@@ -69,10 +69,11 @@ impl App {
         // Before the plugins, so that a wrong flow is told at once; it needs nothing of them.
         let flows = FlowSet::load(&config.flows_dir)?;
         let journal = Journal::open(&config.journal).await?;
+        journal.measure(telemetry.metrics().journal());
         let statics = StaticServers::start(&config.statics).await?;
         let registry = Arc::new(Registry::start(&config, &telemetry, statics.addresses()).await?);
         report_in_flight(&telemetry, &registry);
-        let spans = Spans::new(&telemetry, flows.iter().map(|flow| flow.name.as_str()));
+        let spans = Spans::new(&telemetry, &flows);
         tracing::info!(flows = flows.iter().count(), "flows ready");
         let wrong = check_all(&World::new(&config, registry.plugins()), &flows).err();
         for problem in wrong.iter().flat_map(|wrong| &wrong.0) {

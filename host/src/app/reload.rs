@@ -36,7 +36,7 @@ impl App {
                 }
                 known = now;
                 let flows = take_up(&engine.flows(), &folder, &world);
-                spans.know(flows.iter().map(|flow| flow.name.as_str()));
+                spans.know(&flows);
                 engine.set_flows(flows);
                 triggers.follow(&engine.flows());
             }

@@ -85,7 +85,7 @@ impl Hosts {
         let plugins = self.plugins.clone();
         let registry = Registry::start_with(&config, plugins, &self.telemetry, statics.addresses()).await?;
         let registry = Arc::new(registry);
-        let spans = Spans::new(&self.telemetry, flows.iter().map(|flow| flow.name.as_str()));
+        let spans = Spans::new(&self.telemetry, &flows);
         let engine = Engine::with_journal(flows, registry.clone(), spans, journal);
         // The journal is empty, but only who looked has it.
         engine.recover().await.map_err(OpenError::from)?;

@@ -50,6 +50,13 @@ impl Exit {
         Self { code: of_code(found), document, text }
     }
 
+    /// The same with what to do.
+    pub fn advised(mut self, advice: &str) -> Self {
+        self.text.push_str(&format!("\n  {advice}"));
+        self.document["advice"] = advice.into();
+        self
+    }
+
     /// It was interrupted.
     pub fn interrupted() -> Self {
         Self::plain(INTERRUPTED, "interrupted", "interrupted: the call is cancelled".to_owned())

@@ -16,11 +16,14 @@ mod flow_new;
 mod flow_test;
 mod health;
 mod instances;
+mod jaeger;
+mod log;
 mod plugins;
 mod remote;
 mod run;
 mod runs;
 mod table;
+mod trace;
 
 pub use exit::Exit;
 pub(crate) use remote::Remote;
@@ -65,6 +68,8 @@ enum Command {
     Flow(flow::Flow),
     Runs(runs::RunsArgs),
     Fault(fault::Fault),
+    Log(log::Log),
+    Trace(trace::TraceArgs),
     Health(health::Health),
     Plugins(plugins::PluginsArgs),
     Instances(instances::InstancesArgs),
@@ -83,6 +88,8 @@ Examples:
   chassis flow graph create-user                      what runs when, and how is it taken back?
   chassis flow test                                   run the cases written beside the flows
   chassis runs list --state stuck                     which runs need a hand?
+  chassis trace last                                  what the last request or run did, and when
+  chassis log set info,chassis::call=debug            more log lines, of one module, at run time
   chassis --profile local health                      are the six real servers well?
   chassis config check --profile local                is the configuration right?
 
@@ -122,6 +129,8 @@ async fn dispatch(command: Command, global: &Global) -> Result<ExitCode, Exit> {
         Command::Flow(flow) => flow.run(global).await,
         Command::Runs(runs) => runs.run(global).await,
         Command::Fault(fault) => fault.run(global).await,
+        Command::Log(log) => log.run(global).await,
+        Command::Trace(trace) => trace.run(global).await,
         Command::Health(health) => health.run(global).await,
         Command::Plugins(plugins) => plugins.run(global).await,
         Command::Instances(instances) => instances.run(global).await,

@@ -11,8 +11,9 @@ use serde_json::Value;
 use std::fmt::Display;
 use tokio::net::TcpStream;
 
-/// A host's edge.
+/// A host's edge, or another service.
 pub struct Remote {
+    what: &'static str,
     address: String,
 }
 
@@ -29,13 +30,18 @@ pub struct Answer {
 impl Remote {
     /// The edge at an address.
     pub fn at(address: &str) -> Self {
-        Self { address: address.to_owned() }
+        Self::of("the host", address)
+    }
+
+    /// Something else that answers in JSON.
+    pub fn of(what: &'static str, address: &str) -> Self {
+        Self { what, address: address.to_owned() }
     }
 
     /// Sends a request, and waits for its answer however long that takes.
     pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Exit> {
         let failed = |error: &dyn Display| {
-            Exit::unavailable(format!("the host on {} does not answer: {error}", self.address))
+            Exit::unavailable(format!("{} on {} does not answer: {error}", self.what, self.address))
         };
         let stream = TcpStream::connect(&self.address).await.map_err(|error| failed(&error))?;
         let (mut sender, connection) =

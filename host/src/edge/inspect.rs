@@ -4,12 +4,16 @@ use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, docs};
 use crate::flow::trigger::Kind;
+use crate::telemetry::Form;
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use chassis_abi::Code;
 use serde_json::{Value, json};
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// `/`: to the page.
 pub async fn root() -> Redirect {
@@ -57,23 +61,40 @@ pub async fn traces(State(edge): State<Edge>) -> Response {
     Json(json!({ "traces": edge.telemetry().traces() })).into_response()
 }
 
-/// `GET /v1/traces/{id}`.
+/// `GET /v1/traces/{id}`; `last` is the last one of those that did more than to look at the host.
 pub async fn trace(State(edge): State<Edge>, Name(id): Name) -> Result<Response, Problem> {
-    match edge.telemetry().trace(&id) {
-        Some(trace) => Ok(Json(trace).into_response()),
-        None => Err(Problem::new(
-            Code::NotFound,
-            format!(
+    let telemetry = edge.telemetry();
+    let found = if id == "last" { telemetry.last_trace(only_looks) } else { telemetry.trace(&id) };
+    found.map(|trace| Json(trace).into_response()).ok_or_else(|| {
+        let why = match (id.as_str(), telemetry.keeps_no_traces()) {
+            (_, Some(why)) => why.to_owned(),
+            ("last", None) => "no trace is in memory yet: call something, or run a flow".to_owned(),
+            (id, None) => format!(
                 "no finished span of trace `{id}` is in memory: it was not sampled, is still running, or is too old"
             ),
-        )),
-    }
+        };
+        Problem::new(Code::NotFound, why)
+    })
 }
 
-/// `GET /metrics`.
-pub async fn metrics(State(edge): State<Edge>) -> Response {
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
-    ([(header::CONTENT_TYPE, kind)], edge.telemetry().prometheus()).into_response()
+/// Whether a request's span, by its name, is of one that only looked at the host: scraped its metrics, asked for its health.
+pub fn only_looks(name: &str) -> bool {
+    let own = |path: &str| super::routes().iter().any(|(route, _)| *route == path);
+    name.strip_prefix("GET ").is_some_and(own)
+}
+
+/// `GET /metrics`, in the form that the scraper likes better.
+pub async fn metrics(State(edge): State<Edge>, headers: HeaderMap) -> Response {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let (kind, text) = match Form::accepted(accepted) {
+        Form::Text => (TEXT, edge.telemetry().prometheus()),
+        Form::OpenMetrics => (OPENMETRICS, edge.telemetry().openmetrics()),
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
+        (header::VARY, HeaderValue::from_static("accept")),
+    ];
+    (headers, text).into_response()
 }
 
 /// `GET /openapi.json`.

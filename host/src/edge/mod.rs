@@ -12,6 +12,7 @@ mod flows;
 mod health;
 mod host;
 mod inspect;
+mod log;
 mod name;
 mod observe;
 pub mod openapi;
@@ -27,6 +28,7 @@ mod upload;
 pub use call::{INPUT, OUTPUT};
 pub use context::{IDEMPOTENCY_KEY, REQUEST_TIMEOUT, TENANT};
 pub use host::{Host, InstanceInfo, Shape};
+pub use inspect::only_looks;
 pub use observe::{TRACE_ID, TRACE_RESPONSE};
 pub use problem::Problem;
 pub use settings::Settings;
@@ -239,6 +241,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Edge>)> {
         ("/v1/runs/{id}/cancel", post(runs::cancel)),
         ("/v1/faults", get(faults::list).post(faults::set).delete(faults::clear_all)),
         ("/v1/faults/{name}", delete(faults::clear)),
+        ("/v1/log", get(log::show).put(log::set)),
         ("/v1/plugins", get(inspect::plugins)),
         ("/v1/instances", get(inspect::instances)),
         ("/v1/traces", get(inspect::traces)),

@@ -1,9 +1,11 @@
 //! What a run leaves in telemetry: a span for the flow, one for each step and undo, one for the processing of a message, and the
 //! count and duration of runs.
 
+use super::model::{Flow, Undo, Work};
+use super::set::FlowSet;
 use super::state::RunState;
 use crate::error::CallFailure;
-use crate::telemetry::{FlowTelemetry, ProcessSpan, SpanGuard, Telemetry};
+use crate::telemetry::{Active, FlowTelemetry, ProcessSpan, SpanGuard, Telemetry};
 use arc_swap::ArcSwap;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
@@ -26,11 +28,13 @@ struct Reported {
 pub struct Span {
     guard: Option<SpanGuard>,
     parent: SpanContext,
+    /// Of a run's span: it is under way as long as this is there.
+    _active: Option<Active>,
 }
 
 impl Spans {
     /// Reports runs of these flows.
-    pub fn new<'a>(telemetry: &Telemetry, flows: impl IntoIterator<Item = &'a str>) -> Self {
+    pub fn new(telemetry: &Telemetry, flows: &FlowSet) -> Self {
         let spans =
             Self(Some(Arc::new(Reported { telemetry: telemetry.clone(), flows: ArcSwap::default() })));
         spans.know(flows);
@@ -38,11 +42,17 @@ impl Spans {
     }
 
     /// Reports runs of these flows too.
-    pub fn know<'a>(&self, flows: impl IntoIterator<Item = &'a str>) {
+    pub fn know(&self, flows: &FlowSet) {
         let Some(reported) = &self.0 else { return };
         let mut known = HashMap::clone(&reported.flows.load());
-        for flow in flows {
-            known.entry(flow.to_owned()).or_insert_with(|| reported.telemetry.flow(flow));
+        for flow in flows.iter() {
+            let steps = flow.steps.iter().map(|step| {
+                let undone = matches!((&step.work, &step.undo), (Work::Flow(_), _) | (_, Undo::Call(_)));
+                (step.name.as_str(), undone)
+            });
+            let now = reported.telemetry.flow(&flow.name, steps);
+            let now = known.get(&flow.name).map_or_else(|| now.clone(), |before| now.with_steps_of(before));
+            known.insert(flow.name.clone(), now);
         }
         reported.flows.store(Arc::new(known));
     }
@@ -50,7 +60,8 @@ impl Spans {
     /// The span of a run.
     pub fn flow(&self, flow: &str, run_id: &str, parent: &SpanContext) -> Span {
         let attributes = [("chassis.flow", flow), ("chassis.run.id", run_id)];
-        self.start(format!("flow {flow}"), parent, attributes)
+        let span = self.start(format!("flow {flow}"), parent, attributes);
+        Span { _active: self.with(flow, FlowTelemetry::active), ..span }
     }
 
     /// The span of a step.
@@ -74,9 +85,17 @@ impl Spans {
         if let Some(guard) = &mut span.guard {
             guard.set("chassis.outcome", state.as_str());
         }
-        if let Some(flow) = self.0.as_ref().and_then(|reported| reported.flows.load().get(flow).cloned()) {
-            flow.finished(state.as_str(), elapsed);
-        }
+        self.with(flow, |flow| flow.finished(state.as_str(), elapsed, span.context()));
+    }
+
+    /// Measures a step's work, or that of one of its items.
+    pub fn step_ended(&self, flow: &Flow, step: &str, elapsed: Duration) {
+        self.with(&flow.name, |flow| flow.step_ended(step, elapsed));
+    }
+
+    /// Counts a try of a step's undo that failed.
+    pub fn undo_failed(&self, flow: &Flow, step: &str) {
+        self.with(&flow.name, |flow| flow.undo_failed(step));
     }
 
     /// Says how many runs of each flow are stuck; of those not named none is.
@@ -84,6 +103,10 @@ impl Spans {
         let Some(reported) = &self.0 else { return };
         let count = |flow: &str| stuck.iter().find(|(name, _)| name == flow).map_or(0, |(_, count)| *count);
         reported.flows.load().iter().for_each(|(flow, telemetry)| telemetry.stuck(count(flow)));
+    }
+
+    fn with<T>(&self, flow: &str, act: impl FnOnce(&FlowTelemetry) -> T) -> Option<T> {
+        self.0.as_ref()?.flows.load().get(flow).map(act)
     }
 
     fn start<const N: usize>(
@@ -97,7 +120,7 @@ impl Spans {
             .0
             .as_ref()
             .map(|reported| reported.telemetry.span(name, SpanKind::Internal, parent, attributes));
-        Span { guard, parent: parent.clone() }
+        Span { guard, parent: parent.clone(), _active: None }
     }
 }
 

@@ -47,6 +47,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::oneshot;
+pub use writer::Meters;
 use writer::Writer;
 
 /// Writes and reads what happens to runs, for one host. Cheap to clone.
@@ -108,6 +109,11 @@ impl Journal {
     /// Has every write looked at. For tests and for the fault `crash`: once, before the first write.
     pub fn observe(&self, probe: Arc<dyn Probe>) -> bool {
         self.0.writer.observer().set(probe)
+    }
+
+    /// Has its writes measured; once, before the first write.
+    pub fn measure(&self, meters: Meters) {
+        self.0.writer.measure(meters);
     }
 
     /// Writes a batch. It has its place among those of its run at once, and is durable when the receipt says so.

@@ -5,8 +5,9 @@ use super::JournalError;
 use super::probe::{Fate, Observer};
 use super::record::{Batch, Verdict};
 use super::store::{Store, StoreError};
+use metrics::{Counter, Histogram};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
@@ -17,7 +18,16 @@ pub(super) type Outcome = Result<(), JournalError>;
 pub(super) struct Writer {
     store: Arc<dyn Store>,
     observer: Observer,
+    meters: OnceLock<Meters>,
     queue: Mutex<Queue>,
+}
+
+/// What is counted of writes.
+pub struct Meters {
+    /// `chassis_journal_write_duration_seconds`
+    pub written: Histogram,
+    /// `chassis_journal_write_failures_total`
+    pub failures: Counter,
 }
 
 #[derive(Default)]
@@ -43,11 +53,20 @@ const LONGEST_WAIT: Duration = Duration::from_millis(500);
 
 impl Writer {
     pub fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { store, observer: Observer::default(), queue: Mutex::default() })
+        Arc::new(Self {
+            store,
+            observer: Observer::default(),
+            meters: OnceLock::new(),
+            queue: Mutex::default(),
+        })
     }
 
     pub fn observer(&self) -> &Observer {
         &self.observer
+    }
+
+    pub fn measure(&self, meters: Meters) {
+        let _ = self.meters.set(meters);
     }
 
     /// Puts a batch in the queue. Batches are written in the order in which they come.
@@ -136,7 +155,14 @@ impl Writer {
         let begun = Instant::now();
         let mut wait = FIRST_WAIT;
         loop {
-            match self.store.commit(batches).await {
+            let tried = Instant::now();
+            let done = self.store.commit(batches).await;
+            match (self.meters.get(), &done) {
+                (Some(meters), Ok(_)) => meters.written.record(tried.elapsed().as_secs_f64()),
+                (Some(meters), Err(_)) => meters.failures.increment(1),
+                (None, _) => {}
+            }
+            match done {
                 Err(error) if begun.elapsed() < PATIENCE => {
                     tracing::warn!(%error, "the journal is written again");
                     sleep(wait).await;

@@ -36,7 +36,7 @@ impl AttemptTimeout {
         let timeout = match configured {
             Some(Switch::On(limit)) => Some(limit.0),
             Some(Switch::Off) => None,
-            None => (!operation.upload).then(|| usual(operation.contract.as_deref())),
+            None => (!operation.upload).then(|| usual(operation)),
         };
         Self { timeout, streams: operation.item.is_some(), may_apply: may_apply(operation) }
     }
@@ -82,8 +82,10 @@ impl Limit {
 /// Further off than any process lives, and not so far that a clock overflows.
 const NEVER: Duration = Duration::from_secs(86_400 * 365 * 30);
 
-fn usual(contract: Option<&str>) -> Duration {
-    match contract {
+fn usual(operation: &Operation) -> Duration {
+    match operation.contract.as_deref() {
+        // A queue is looked through for it: that takes as long as the queue is.
+        Some("queue") if operation.name == "retract" => Duration::from_secs(10),
         Some("cache") => Duration::from_millis(250),
         Some("relational" | "documents" | "queue") => Duration::from_secs(2),
         Some("search") => Duration::from_secs(3),

@@ -38,6 +38,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use wait::Wait;
 
+/// Policies that refuse calls, by the names that refusals carry.
+pub const REFUSING: [&str; 4] = ["admission", "bulkhead", "breaker", "deadline"];
+
 /// The protection of one operation of one instance.
 #[derive(Debug)]
 pub struct Stack {

@@ -2,6 +2,7 @@
 
 use super::gather::{Gather, Sent, wall_clock};
 use super::names::Names;
+use super::overhead::{Measured, Overhead};
 use super::services::Services;
 use super::status::Status;
 use crate::config::{InstanceConfig, Secrets};
@@ -32,6 +33,7 @@ pub struct Instance {
     secrets: Arc<Secrets>,
     faults: Arc<Faults>,
     files: Vec<PathBuf>,
+    overhead: Overhead,
     pub(super) status: ArcSwap<Status>,
     pub(super) telemetry: Telemetry,
 }
@@ -77,6 +79,7 @@ impl Instance {
         let manifest = plugin.manifest().clone();
         let (metrics, now) = (telemetry.metrics(), Instant::now());
         let policies = Shared::new(name.clone(), &config.policy, metrics.policies(&name), now);
+        metrics.bulkhead_limit(&name, policies.bulkhead.limit());
         let entry = |operation: &manifest::Operation| {
             let retried = metrics.retries(&name, &operation.name);
             let policy = Stack::new(&config.policy, operation, &policies, retried, now);
@@ -91,10 +94,11 @@ impl Instance {
         let entries = manifest.operations.iter().map(entry).collect();
         let pointed = |pointer: &String| values.pointer(pointer)?.as_str().map(PathBuf::from);
         let files = manifest.permissions.files.iter().filter_map(pointed).collect();
-        let services = Services::new(&name, secrets.clone(), telemetry);
+        let services = Services::new(&manifest.name, &name, secrets.clone(), telemetry);
         let boundary = Supervised::new(plugin, &name, values, Arc::new(services))
             .map_err(|error| scrubbed(error, &secrets))?;
         Ok(Self {
+            overhead: Overhead::new(metrics, &manifest.name),
             names: Names::new(&manifest, config.contract.as_deref()),
             contract: config.contract.clone(),
             name,
@@ -197,11 +201,15 @@ impl Instance {
         let Request { mut json, mut raw, context, mut upload } = request;
         let now = Instant::now();
         let mut span = telemetry.start(&context.trace, &json, now.into_std());
-        async move {
+        let sample = self.overhead.sample(now.into_std());
+        let clock = sample.as_ref().map(|sample| sample.clock().clone());
+        let call = async move {
             let wait = policy.wait(&json);
             let met = Met::new();
             let send = |attempt: Attempt<'_>| {
                 if let Some((failure, at)) = attempt.failed {
+                    // What a try waited for is no work of the host's.
+                    clock.as_ref().inspect(|clock| Overhead::spoil(clock));
                     span.resend(attempt.number, failure, at.into_std(), &json);
                 }
                 let (json, raw) = match attempt.another {
@@ -225,7 +233,7 @@ impl Instance {
                     let _ = met.set(fault.name().clone());
                     return Sent::faulty(self, span.scope(fault.happen(&self.boundary, call)));
                 }
-                let begin = |call| span.scope(self.boundary.call(call));
+                let begin = |call| span.scope(self.boundary.call(call).clocked(clock.clone()));
                 let item = |call: &Call| Item {
                     json: call.json.clone(),
                     key: call.idempotency_key.clone(),
@@ -237,7 +245,13 @@ impl Instance {
                 };
                 match gather {
                     None => Sent::Alone { call: begin(call), place: None, secrets: &self.secrets },
-                    Some(gather) => gather.send(self, index, call, item, begin),
+                    Some(gather) => {
+                        let sent = gather.send(self, index, call, item, begin);
+                        if let (Sent::Gathered { .. }, Some(clock)) = (&sent, &clock) {
+                            Overhead::spoil(clock);
+                        }
+                        sent
+                    }
                 }
             };
             let mut result = policy.run(&context, now, wait, send).await;
@@ -246,7 +260,8 @@ impl Instance {
             }
             span.finish(&mut result);
             result
-        }
+        };
+        Measured::new(call, sample)
     }
 }
 
@@ -254,6 +269,10 @@ impl<'a> Operation<'a> {
     /// What the manifest says of it.
     pub fn entry(self) -> &'a manifest::Operation {
         &self.instance.manifest.operations[self.index as usize]
+    }
+
+    pub(super) fn index(self) -> u32 {
+        self.index
     }
 
     /// The instance.

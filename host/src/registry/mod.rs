@@ -3,6 +3,7 @@
 mod gather;
 mod instance;
 mod names;
+mod overhead;
 mod plugins;
 mod services;
 mod start;

@@ -2,7 +2,7 @@
 
 use crate::config::Secrets;
 use crate::telemetry::{self, Telemetry};
-use chassis_loader::{Code, HostServices, Level, MetricKind};
+use chassis_loader::{Code, Crash, HostServices, Level, MetricKind};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -16,8 +16,8 @@ pub struct Services {
 
 impl Services {
     /// For an instance; on the runtime that makes it.
-    pub fn new(instance: &str, secrets: Arc<Secrets>, telemetry: &Telemetry) -> Self {
-        Self { telemetry: telemetry::Services::new(telemetry, instance, Handle::current()), secrets }
+    pub fn new(plugin: &str, instance: &str, secrets: Arc<Secrets>, telemetry: &Telemetry) -> Self {
+        Self { telemetry: telemetry::Services::new(telemetry, plugin, instance, Handle::current()), secrets }
     }
 
     fn scrubbed(&self, mut value: Value) -> Value {
@@ -68,6 +68,10 @@ impl HostServices for Services {
 
     fn allocated(&self, bytes: i64) {
         self.telemetry.allocated(bytes);
+    }
+
+    fn crashed(&self, cause: Crash) {
+        self.telemetry.crashed(cause);
     }
 }
 

@@ -1,8 +1,11 @@
 //! How an instance is: looked at in the background, off the way of calls.
 
-use super::Instance;
+use super::instance::scrubbed;
 use super::time::Moment;
+use super::{Instance, Operation};
 use crate::error::CallError;
+use crate::request::Reply;
+use bytes::Bytes;
 use chassis_abi::Code;
 use chassis_loader::Call;
 use serde::{Deserialize, Serialize};
@@ -155,22 +158,28 @@ impl Instance {
                 .map_or(Ok((Health { server_version: None, pool: None }, Duration::ZERO)), Err);
         };
         let begun = Instant::now();
-        let call = tokio::time::timeout(timeout, self.boundary().call(Call::new(index, "{}"))).await;
-        let reply = call.unwrap_or_else(|_| {
-            let message = format!("no answer within {} ms", timeout.as_millis());
-            Err(CallError::new(Code::DeadlineExceeded, message))
-        });
-        let mut reply = reply.map_err(|mut error| {
-            self.secrets().scrub_mut(&mut error.message);
-            error.causes.iter_mut().for_each(|cause| self.secrets().scrub_mut(cause));
-            error
-        })?;
-        reply.stream = None;
+        let reply = self.look(index, "{}", timeout).await?;
         let took = begun.elapsed();
         let health = serde_json::from_slice(reply.json());
         health
             .map(|health| (health, took))
             .map_err(|_| CallError::new(Code::Internal, "the answer to `health` cannot be read"))
+    }
+
+    async fn look(
+        &self,
+        operation: u32,
+        input: impl Into<Bytes>,
+        timeout: Duration,
+    ) -> Result<Reply, CallError> {
+        let call = tokio::time::timeout(timeout, self.boundary().call(Call::new(operation, input))).await;
+        let reply = call.unwrap_or_else(|_| {
+            let message = format!("no answer within {} ms", timeout.as_millis());
+            Err(CallError::new(Code::DeadlineExceeded, message))
+        });
+        let mut reply = reply.map_err(|error| scrubbed(error, self.secrets()))?;
+        reply.stream = None;
+        Ok(reply)
     }
 
     fn tell(&self, status: &Status) {
@@ -198,6 +207,13 @@ impl Instance {
             }
             _ => {}
         }
+    }
+}
+
+impl Operation<'_> {
+    /// Asks the plugin at once, past policies and spans: the host's own curiosity must not cost a caller his place, and is no call.
+    pub async fn look(self, input: impl Into<Bytes>, timeout: Duration) -> Result<Reply, CallError> {
+        self.instance().look(self.index(), input, timeout).await
     }
 }
 

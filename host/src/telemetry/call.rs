@@ -1,6 +1,7 @@
 //! One call: its span, and what the metrics count of it.
 
 use super::Telemetry;
+use super::failure_log::FailedCall;
 use super::propagation;
 use super::shape::{Kind, Outcome, Shape};
 use super::span::{Recording, Scoped};
@@ -191,7 +192,7 @@ impl CallSpan {
         let ended = Instant::now();
         let (elapsed, last) = (ended - self.started, ended - self.sent);
         let shape = &*self.shape;
-        shape.calls.measure(&shape.telemetry, outcome, elapsed);
+        shape.calls.measure(&shape.telemetry, outcome, elapsed, &self.context);
         let metrics = shape.telemetry.metrics();
         match &shape.kind {
             _ if self.gathered => {}
@@ -199,6 +200,10 @@ impl CallSpan {
             Kind::Messaging(messaging) => messaging.measure(metrics, outcome, elapsed),
             Kind::Http(http) => http.measure(metrics, self.hint, outcome, last),
             Kind::Internal(_) => {}
+        }
+        if let (Outcome::Error(failure) | Outcome::Refused(failure), false) = (outcome, self.gathered) {
+            let (operation, context, attempts) = (&*shape.operation, &self.context, self.attempts);
+            shape.failures.tell(FailedCall { operation, failure, context, elapsed, attempts });
         }
         let Some(mut recording) = self.recording.take() else { return };
         if self.attempts > 1 {

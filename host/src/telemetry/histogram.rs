@@ -1,7 +1,10 @@
 //! Histograms with fixed buckets, counted in place. The exporter's own keep every sample until they are read, which costs a call
 //! more than all of its other metrics together.
 
+use super::exemplar::Exemplars;
+use super::openmetrics::Form;
 use metrics::{HistogramFn, Key, Label};
+use opentelemetry::trace::SpanContext;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +18,7 @@ pub struct Buckets {
     beyond: AtomicU64,
     // In nanoseconds: a whole number needs no loop to be added to.
     sum: AtomicU64,
+    exemplars: Exemplars,
 }
 
 /// All histograms, by name and labels.
@@ -54,21 +58,22 @@ impl Histograms {
         family.series.entry(labels).or_insert_with(|| Arc::new(Buckets::new(&family.ends))).clone()
     }
 
-    /// Adds all series that exist, in Prometheus' text form.
-    pub fn render(&self, text: &mut String) {
+    /// Adds all series that exist.
+    pub fn render(&self, text: &mut String, form: Form) {
         for (name, family) in &*self.families() {
             if family.series.is_empty() {
                 continue;
             }
             // Writing to a String does not fail.
-            let _ = match family.help.as_str() {
-                "" => writeln!(text, "# TYPE {name} histogram"),
-                help => writeln!(text, "# HELP {name} {}\n# TYPE {name} histogram", escaped(help, false)),
-            };
-            for (labels, buckets) in &family.series {
-                buckets.render(text, name, labels);
+            if !family.help.is_empty() {
+                let _ = writeln!(text, "# HELP {name} {}", escaped(&family.help, form == Form::OpenMetrics));
             }
-            text.push('\n');
+            let _ = writeln!(text, "# TYPE {name} histogram");
+            form.unit(text, name);
+            for (labels, buckets) in &family.series {
+                buckets.render(text, name, labels, form);
+            }
+            form.gap(text);
         }
     }
 
@@ -80,21 +85,42 @@ impl Histograms {
 impl Buckets {
     fn new(ends: &[f64]) -> Self {
         let counts = ends.iter().map(|end| (*end, AtomicU64::new(0))).collect();
-        Self { counts, beyond: AtomicU64::new(0), sum: AtomicU64::new(0) }
+        Self { counts, beyond: AtomicU64::new(0), sum: AtomicU64::new(0), exemplars: Exemplars::default() }
     }
 
-    fn render(&self, text: &mut String, name: &str, labels: &[Label]) {
+    /// The same as `record`, of something that happened in this span: if that is recorded, it is an example of its bucket.
+    pub fn record_of(&self, seconds: f64, context: &SpanContext) {
+        let at = self.count(seconds);
+        if context.is_sampled() {
+            self.exemplars.set(at, self.counts.len() + 1, seconds, context);
+        }
+    }
+
+    /// Counts a sample, and tells its bucket.
+    fn count(&self, seconds: f64) -> usize {
+        let at = self.counts.iter().position(|(end, _)| seconds <= *end).unwrap_or(self.counts.len());
+        let count = self.counts.get(at).map_or(&self.beyond, |(_, count)| count);
+        count.fetch_add(1, Ordering::Relaxed);
+        // What is negative or no number adds nothing.
+        self.sum.fetch_add((seconds * NANOS) as u64, Ordering::Relaxed);
+        at
+    }
+
+    fn render(&self, text: &mut String, name: &str, labels: &[Label], form: Form) {
         let mut written = String::new();
         for label in labels {
             let _ = write!(written, "{}=\"{}\",", label.key(), escaped(label.value(), true));
         }
         let mut count = 0;
-        for (end, own) in &self.counts {
+        let ends = self.counts.iter().map(|(end, own)| (form.bound(*end), own));
+        for (at, (end, own)) in ends.chain([("+Inf".to_owned(), &self.beyond)]).enumerate() {
             count += own.load(Ordering::Relaxed);
-            let _ = writeln!(text, "{name}_bucket{{{written}le=\"{end}\"}} {count}");
+            let _ = write!(text, "{name}_bucket{{{written}le=\"{end}\"}} {count}");
+            if form == Form::OpenMetrics {
+                self.exemplars.render(at, text);
+            }
+            text.push('\n');
         }
-        count += self.beyond.load(Ordering::Relaxed);
-        let _ = writeln!(text, "{name}_bucket{{{written}le=\"+Inf\"}} {count}");
         let labels = written.trim_end_matches(',');
         let braces = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
         let sum = self.sum.load(Ordering::Relaxed) as f64 / NANOS;
@@ -104,11 +130,7 @@ impl Buckets {
 
 impl HistogramFn for Buckets {
     fn record(&self, seconds: f64) {
-        let count =
-            self.counts.iter().find(|(end, _)| seconds <= *end).map_or(&self.beyond, |(_, count)| count);
-        count.fetch_add(1, Ordering::Relaxed);
-        // What is negative or no number adds nothing.
-        self.sum.fetch_add((seconds * NANOS) as u64, Ordering::Relaxed);
+        self.count(seconds);
     }
 }
 
@@ -135,7 +157,7 @@ mod tests {
         let plain = Key::from_name("other_seconds");
         histograms.series(&plain, &[2.0]).record(1.5);
         let mut text = String::new();
-        histograms.render(&mut text);
+        histograms.render(&mut text, Form::Text);
         assert_eq!(
             text,
             "# TYPE other_seconds histogram\n\

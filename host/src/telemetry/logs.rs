@@ -1,5 +1,6 @@
 //! Log lines on standard error: for people or as JSON, with the ids of the span that they belong to.
 
+use super::levels::{self, PLUGIN_TARGET};
 use super::setup::Config;
 use opentelemetry::trace::{SpanContext, TraceContextExt};
 use opentelemetry_sdk::trace::SdkTracer;
@@ -15,7 +16,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{EnvFilter, Layer, filter};
+use tracing_subscriber::{Layer, filter, reload};
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,16 +31,15 @@ pub enum LogFormat {
     Json,
 }
 
-/// Target of the lines that plugins write.
-pub const PLUGIN_TARGET: &str = "chassis::plugin";
-
 /// Installs the subscriber: log lines, and the bridge that makes spans of the `tracing` facade spans of a trace. A process has one:
 /// where another one stands already (tests), it stays.
 pub(super) fn install(config: &Config, tracer: SdkTracer) -> Result<(), String> {
+    let (wanted, shown) = levels::configured(config)?;
+    let (wanted, handle) = reload::Layer::new(wanted);
     let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .event_format(Lines::new(config.log_format))
-        .with_filter(filter(config)?);
+        .with_filter(wanted);
     // Only our own spans: those of the transport below the exporter would be traces of sending traces.
     let spans = tracing_opentelemetry::layer()
         .with_tracer(tracer)
@@ -49,7 +49,9 @@ pub(super) fn install(config: &Config, tracer: SdkTracer) -> Result<(), String> 
         .with_filter(filter::filter_fn(|meta| {
             meta.is_span() && meta.target().starts_with("chassis") && *meta.level() <= Level::INFO
         }));
-    let _ = tracing_subscriber::registry().with(spans).with(lines).try_init();
+    if tracing_subscriber::registry().with(spans).with(lines).try_init().is_ok() {
+        levels::control(handle, shown);
+    }
     Ok(())
 }
 
@@ -70,47 +72,6 @@ pub fn plugin_line(instance: &str, level: u32, message: &str, fields: Option<&Va
         5 => line!(Level::TRACE),
         _ => {}
     }
-}
-
-/// The level that plugins are told, so that they make no message in vain: 0 off to 5 trace.
-pub fn plugin_level() -> u32 {
-    macro_rules! enabled {
-        ($level:expr) => {
-            tracing::enabled!(target: PLUGIN_TARGET, $level)
-        };
-    }
-    [
-        enabled!(Level::TRACE),
-        enabled!(Level::DEBUG),
-        enabled!(Level::INFO),
-        enabled!(Level::WARN),
-        enabled!(Level::ERROR),
-    ]
-    .iter()
-    .position(|enabled| *enabled)
-    .map_or(0, |at| 5 - at as u32)
-}
-
-/// Whether the lines that are wanted can be told.
-pub(super) fn check(config: &Config) -> Result<(), String> {
-    filter(config).map(drop)
-}
-
-fn filter(config: &Config) -> Result<EnvFilter, String> {
-    for name in ["CHASSIS_LOG", "RUST_LOG"] {
-        if let Ok(directives) = std::env::var(name)
-            && !directives.is_empty()
-        {
-            return parse(name, &directives);
-        }
-    }
-    parse("telemetry.log", &config.log)
-}
-
-fn parse(source: &str, directives: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(directives).map_err(|error| {
-        format!("{source} is {directives:?}: {error}; expected for example `info,chassis=debug`")
-    })
 }
 
 struct JsonText<'a>(&'a str);

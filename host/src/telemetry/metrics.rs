@@ -1,75 +1,14 @@
-//! The recorder of metrics, the buckets of each histogram, and the handles that other modules ask for. A handle is registered once and
-//! then used without a look-up.
+//! The recorder of metrics, and the handles that other modules ask for. A handle is registered once and then used without a look-up;
+//! and where it can be before the first event, so that `increase` sees that one too.
 
-use super::histogram::Histograms;
-use crate::policy::Meters;
+pub use super::catalogue::HISTOGRAMS;
+use super::catalogue::{COUNTERS, GAUGES, OWN_BUCKETS};
+use super::histogram::{Buckets, Histograms};
+use super::openmetrics::{self, Form};
+use crate::policy::{Meters, REFUSING};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use std::sync::Arc;
-
-/// Buckets of `db.client.operation.duration`.
-pub const DATABASE_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
-/// Buckets of the durations of messaging and HTTP.
-pub const MESSAGING_HTTP_BUCKETS: &[f64] =
-    &[0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// Buckets of our own durations: a call may take microseconds, a flow seconds.
-pub const OWN_BUCKETS: &[f64] =
-    &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-
-/// Every histogram there is, with its buckets and what it says.
-pub const HISTOGRAMS: &[(&str, &[f64], &str)] = &[
-    ("db_client_operation_duration_seconds", DATABASE_BUCKETS, "Duration of database client operations."),
-    (
-        "messaging_client_operation_duration_seconds",
-        MESSAGING_HTTP_BUCKETS,
-        "Duration of messaging client operations.",
-    ),
-    ("messaging_process_duration_seconds", MESSAGING_HTTP_BUCKETS, "Duration of processing a message."),
-    ("http_client_request_duration_seconds", MESSAGING_HTTP_BUCKETS, "Duration of HTTP client requests."),
-    ("http_server_request_duration_seconds", MESSAGING_HTTP_BUCKETS, "Duration of HTTP server requests."),
-    (
-        "chassis_call_duration_seconds",
-        OWN_BUCKETS,
-        "Duration of calls, policies included; refused and cancelled ones are not in it.",
-    ),
-    ("chassis_flow_duration_seconds", OWN_BUCKETS, "Duration of flow runs, undo included."),
-];
-
-const COUNTERS: &[(&str, &str)] = &[
-    (
-        "chassis_calls_total",
-        "Calls by outcome: ok, error, refused (by a policy, nothing was sent) or cancelled.",
-    ),
-    ("chassis_faults_injected_total", "Faults injected on purpose."),
-    ("chassis_flow_runs_total", "Flow runs by outcome."),
-    (
-        "chassis_spans_dropped_total",
-        "Spans that could not be exported: the queue was full, or the collector did not take them.",
-    ),
-    ("chassis_breaker_transitions_total", "Turns of a breaker, by the state turned to."),
-    ("chassis_retries_total", "Tries after the first one."),
-    (
-        "chassis_retry_budget_exhausted_total",
-        "Retries that were not made, as the instance had made its share.",
-    ),
-    ("messaging_client_sent_messages_total", "Messages that producers tried to send."),
-    ("messaging_client_consumed_messages_total", "Messages delivered to the application."),
-];
-
-const GAUGES: &[(&str, &str)] = &[
-    ("chassis_bulkhead_in_flight", "Calls in flight of an instance."),
-    ("chassis_breaker_state", "How a breaker stands: 0 closed, 1 half-open, 2 open."),
-    ("chassis_flow_stuck", "Runs whose undo is blocked: they wait for resume or skip."),
-    ("chassis_plugin_info", "A loaded plugin; always 1."),
-    ("chassis_plugin_healthy", "1 if the instance's last health check succeeded, else 0."),
-    ("db_client_connection_count", "Connections of a pool by state."),
-    ("db_client_connection_max", "The most connections that a pool may have."),
-    ("db_client_connection_pending_requests", "Requests that wait for a connection."),
-    ("chassis_runtime_workers", "Worker threads of the async runtime."),
-    ("chassis_runtime_alive_tasks", "Tasks of the async runtime that are not finished."),
-    ("chassis_runtime_global_queue_depth", "Tasks that wait in the runtime's global queue."),
-    ("chassis_runtime_busy_ratio", "Share of the workers' time that was busy since the last reading."),
-];
 
 /// Registers metrics and renders them. Cheap to clone.
 #[derive(Clone)]
@@ -109,7 +48,15 @@ impl Metrics {
     /// All metrics in Prometheus' text form.
     pub fn render(&self) -> String {
         let mut text = self.handle.render();
-        self.histograms.render(&mut text);
+        self.histograms.render(&mut text, Form::Text);
+        text
+    }
+
+    /// The same as OpenMetrics, with examples of durations: traces that took so long.
+    pub fn render_openmetrics(&self) -> String {
+        let mut text = openmetrics::converted(&self.handle.render());
+        self.histograms.render(&mut text, Form::OpenMetrics);
+        text.push_str("# EOF\n");
         text
     }
 
@@ -130,8 +77,13 @@ impl Metrics {
 
     /// A histogram; its buckets are those of [`HISTOGRAMS`].
     pub fn histogram(&self, name: impl Into<SharedString>, labels: Vec<Label>) -> Histogram {
+        Histogram::from_arc(self.buckets(name, labels))
+    }
+
+    /// The same as what it is: for who has examples.
+    pub fn buckets(&self, name: impl Into<SharedString>, labels: Vec<Label>) -> Arc<Buckets> {
         // What a plugin registers has a name that is not known here.
-        Histogram::from_arc(self.histograms.series(&key(name, labels), OWN_BUCKETS))
+        self.histograms.series(&key(name, labels), OWN_BUCKETS)
     }
 
     /// Describes a counter, gauge or histogram that is not known here.
@@ -147,9 +99,55 @@ impl Metrics {
         self.gauge("chassis_bulkhead_in_flight", vec![label("name", instance)])
     }
 
+    /// Sets `chassis_bulkhead_limit` of an instance; one without a limit has none.
+    pub fn bulkhead_limit(&self, instance: &str, limit: usize) {
+        if limit < usize::MAX {
+            self.gauge("chassis_bulkhead_limit", vec![label("name", instance)]).set(limit as f64);
+        }
+    }
+
+    /// `chassis_refused_total` of an instance, one for each of [`REFUSING`].
+    pub fn refused(&self, instance: &str) -> [Counter; REFUSING.len()] {
+        REFUSING.map(|policy| {
+            let labels = vec![label("name", instance), Label::from_static_parts("policy", policy)];
+            self.counter("chassis_refused_total", labels)
+        })
+    }
+
+    /// `chassis_plugin_crashes_total` of an instance and a cause.
+    pub fn plugin_crashes(&self, plugin: &str, instance: &str, cause: &'static str) -> Counter {
+        self.counter(
+            "chassis_plugin_crashes_total",
+            vec![label("plugin", plugin), label("name", instance), Label::from_static_parts("cause", cause)],
+        )
+    }
+
+    /// `chassis_boundary_overhead_seconds` of a plugin.
+    pub fn boundary_overhead(&self, plugin: &str) -> Histogram {
+        self.histogram("chassis_boundary_overhead_seconds", vec![label("plugin", plugin)])
+    }
+
+    /// `chassis_queue_messages` of a queue of an instance.
+    pub fn queue_messages(&self, instance: &str, queue: &str) -> Gauge {
+        self.gauge("chassis_queue_messages", vec![label("name", instance), label("queue", queue)])
+    }
+
+    /// What the journal's writer counts.
+    pub fn journal(&self) -> crate::journal::Meters {
+        crate::journal::Meters {
+            written: self.histogram("chassis_journal_write_duration_seconds", Vec::new()),
+            failures: self.counter("chassis_journal_write_failures_total", Vec::new()),
+        }
+    }
+
     /// `chassis_breaker_state` of a breaker, by its name: the instance's.
     pub fn breaker_state(&self, breaker: &str) -> Gauge {
         self.gauge("chassis_breaker_state", vec![label("name", breaker)])
+    }
+
+    /// `chassis_log_lines_suppressed_total` of an instance.
+    pub fn lines_suppressed(&self, instance: &str) -> Counter {
+        self.counter("chassis_log_lines_suppressed_total", vec![label("name", instance)])
     }
 
     /// `chassis_retries_total` of an operation.

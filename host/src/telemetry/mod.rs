@@ -5,13 +5,21 @@
 
 pub mod address;
 pub mod call;
+mod calls;
+mod catalogue;
 mod database;
+mod exemplar;
 mod failure;
+mod failure_log;
+mod flow;
 mod histogram;
 mod http;
+pub mod levels;
 pub mod logs;
+mod memory;
 mod messaging;
 pub mod metrics;
+mod openmetrics;
 pub mod pipeline;
 pub mod pointer;
 mod process;
@@ -27,14 +35,17 @@ pub mod sql;
 pub mod waterfall;
 
 pub use call::{CallSpan, OperationTelemetry};
+pub use flow::{Active, FlowTelemetry};
 pub use logs::LogFormat;
 pub use messaging::ProcessSpan;
+pub use openmetrics::Form;
 pub use ring::{Trace, TraceSpan, TraceSummary};
-pub use server::{FlowTelemetry, Route, ServerRequest, ServerSpan};
+pub use server::{Route, ServerRequest, ServerSpan};
 pub use services::Services;
 pub use setup::{Config, StartError};
 pub use span::{SpanGuard, in_span};
 
+use self::failure_log::{FailureLog, FailureLogs};
 use self::metrics::Metrics;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceId};
 use opentelemetry::{InstrumentationScope, KeyValue};
@@ -51,6 +62,7 @@ pub struct Telemetry(Arc<Inner>);
 struct Inner {
     parts: setup::Parts,
     process: process::Process,
+    failures: FailureLogs,
     at_scrape: Mutex<Vec<AtScrape>>,
 }
 
@@ -74,7 +86,12 @@ impl Telemetry {
     fn start_with(config: &Config, variable: setup::Variable<'_>) -> Result<Self, StartError> {
         let parts = setup::start(config, variable)?;
         let process = process::Process::new(&parts.metrics);
-        Ok(Self(Arc::new(Inner { parts, process, at_scrape: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            parts,
+            process,
+            failures: FailureLogs::default(),
+            at_scrape: Mutex::default(),
+        })))
     }
 
     /// Starts a span. A parent that is not valid ([`SpanContext::NONE`]) starts a trace.
@@ -90,9 +107,19 @@ impl Telemetry {
 
     /// All metrics in Prometheus' text form.
     pub fn prometheus(&self) -> String {
+        self.read().render()
+    }
+
+    /// All metrics as OpenMetrics, with examples of durations.
+    pub fn openmetrics(&self) -> String {
+        self.read().render_openmetrics()
+    }
+
+    /// The metrics, with those that are only found out when somebody reads them.
+    fn read(&self) -> &Metrics {
         self.0.process.collect(self.metrics());
         self.0.at_scrape.lock().unwrap_or_else(PoisonError::into_inner).retain(|set| set(self.metrics()));
-        self.metrics().render()
+        self.metrics()
     }
 
     /// Has gauges set whenever somebody reads the metrics, as long as `set` answers true: for numbers that change with every call.
@@ -110,6 +137,24 @@ impl Telemetry {
         self.pipeline().ring().trace(TraceId::from_hex(id).ok()?)
     }
 
+    /// The last trace in memory, of those whose first span has no name that is passed over.
+    pub fn last_trace(&self, pass_over: impl Fn(&str) -> bool) -> Option<Trace> {
+        self.pipeline().ring().last(pass_over)
+    }
+
+    /// Why no trace that begins here is ever in memory, if that is so.
+    pub fn keeps_no_traces(&self) -> Option<&'static str> {
+        if !self.sampler().begins() {
+            Some(
+                "this host records no trace that begins here: OTEL_TRACES_SAMPLER, or OTEL_SDK_DISABLED, says so",
+            )
+        } else if self.pipeline().ring().is_off() {
+            Some("this host keeps no traces in memory: telemetry.memory_spans is 0")
+        } else {
+            None
+        }
+    }
+
     /// The last traces in memory, newest first.
     pub fn traces(&self) -> Vec<TraceSummary> {
         self.pipeline().ring().recent()
@@ -124,11 +169,16 @@ impl Telemetry {
 
     /// Sends what waits, then stops.
     pub async fn shutdown(self) {
+        self.0.failures.flush();
         let provider = self.0.parts.provider.clone();
         let stopped = tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(FLUSH)).await;
         if let Ok(Err(error)) = stopped {
             tracing::warn!(%error, "the last spans could not be sent");
         }
+    }
+
+    pub(crate) fn failures(&self, instance: &str) -> Arc<FailureLog> {
+        self.0.failures.of(self.metrics(), instance)
     }
 
     pub(crate) fn sampler(&self) -> &Sampler {

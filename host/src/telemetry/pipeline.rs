@@ -31,7 +31,7 @@ struct Export {
     /// never let run full: the limit is applied here, where it can be told.
     waiting: Arc<AtomicUsize>,
     limit: usize,
-    dropped: Dropped,
+    counts: Counts,
 }
 
 /// An exporter that tells what it takes, and what it could not deliver.
@@ -39,12 +39,18 @@ struct Export {
 struct Counted<E> {
     exporter: E,
     waiting: Arc<AtomicUsize>,
-    dropped: Dropped,
+    counts: Counts,
     failing: AtomicBool,
 }
 
+/// What becomes of spans that are to be exported.
 #[derive(Clone)]
-struct Dropped(Counter);
+pub struct Counts {
+    /// `chassis_spans_dropped_total`
+    pub dropped: Counter,
+    /// `chassis_spans_exported_total`
+    pub exported: Counter,
+}
 
 impl Pipeline {
     /// A pipeline into memory only.
@@ -53,16 +59,15 @@ impl Pipeline {
     }
 
     /// The same, and to `exporter`, in batches. `limit` spans may wait.
-    pub fn exporting<E>(self, exporter: E, config: BatchConfig, limit: usize, dropped: Counter) -> Self
+    pub fn exporting<E>(self, exporter: E, config: BatchConfig, limit: usize, counts: Counts) -> Self
     where
         E: SpanExporter + 'static,
     {
         let waiting = Arc::new(AtomicUsize::new(0));
-        let dropped = Dropped(dropped);
         let counted =
-            Counted { exporter, waiting: waiting.clone(), dropped: dropped.clone(), failing: false.into() };
+            Counted { exporter, waiting: waiting.clone(), counts: counts.clone(), failing: false.into() };
         let batch = BatchSpanProcessor::new(counted, config);
-        Self { export: Some(Export { batch, waiting, limit, dropped }), ..self }
+        Self { export: Some(Export { batch, waiting, limit, counts }), ..self }
     }
 
     /// Recent traces.
@@ -78,7 +83,7 @@ impl Pipeline {
             export.batch.on_end(span);
         } else {
             export.waiting.fetch_sub(1, Ordering::Relaxed);
-            export.dropped.0.increment(1);
+            export.counts.dropped.increment(1);
         }
     }
 
@@ -117,9 +122,8 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
         self.waiting.fetch_sub(taken, Ordering::Relaxed);
         let result = self.exporter.export(batch).await;
         let failed = result.as_ref().err();
-        if failed.is_some() {
-            self.dropped.0.increment(taken as u64);
-        }
+        let Counts { dropped, exported } = &self.counts;
+        if failed.is_some() { dropped } else { exported }.increment(taken as u64);
         // Told when it begins and when it is over; the counter says how much was lost.
         match (failed, self.failing.swap(failed.is_some(), Ordering::Relaxed)) {
             (Some(error), false) => tracing::warn!(%error, "spans cannot be sent, and are dropped"),
@@ -142,8 +146,8 @@ impl<E: SpanExporter> SpanExporter for Counted<E> {
     }
 }
 
-impl std::fmt::Debug for Dropped {
+impl std::fmt::Debug for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Dropped")
+        f.write_str("Counts")
     }
 }

@@ -1,5 +1,6 @@
 //! Metrics of the process and of the async runtime, read when somebody asks.
 
+use super::memory;
 use super::metrics::Metrics;
 use metrics::Gauge;
 use metrics_process::Collector;
@@ -15,6 +16,7 @@ pub(super) struct Process {
     alive_tasks: Gauge,
     queue_depth: Gauge,
     busy_ratio: Gauge,
+    memory_limit: Gauge,
     last: Mutex<(Instant, Duration)>,
 }
 
@@ -29,12 +31,15 @@ impl Process {
             alive_tasks: metrics.gauge("chassis_runtime_alive_tasks", Vec::new()),
             queue_depth: metrics.gauge("chassis_runtime_global_queue_depth", Vec::new()),
             busy_ratio: metrics.gauge("chassis_runtime_busy_ratio", Vec::new()),
+            memory_limit: metrics.gauge("chassis_memory_limit_bytes", Vec::new()),
             last: Mutex::new((Instant::now(), Duration::ZERO)),
         }
     }
 
     pub fn collect(&self, metrics: &Metrics) {
         metrics.scope(|| self.collector.collect());
+        // It may be changed while the process runs.
+        memory::limit().iter().for_each(|limit| self.memory_limit.set(*limit as f64));
         let Some(runtime) = self.runtime.as_ref().map(Handle::metrics) else { return };
         let workers = runtime.num_workers();
         self.workers.set(workers as f64);

@@ -3,7 +3,8 @@
 use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 use opentelemetry::{Array, Value};
 use opentelemetry_sdk::trace::SpanData;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -17,7 +18,7 @@ pub struct Ring {
 }
 
 /// A trace: its finished spans, by start.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
     /// Its id, 32 hex digits.
     pub trace_id: String,
@@ -26,28 +27,29 @@ pub struct Trace {
 }
 
 /// A finished span.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TraceSpan {
     /// Its id, 16 hex digits.
     pub span_id: String,
     /// The span above it; none for a root.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_id: Option<String>,
     /// Its name.
     pub name: String,
     /// `internal`, `server`, `client`, `producer`, `consumer`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// Start in microseconds of the Unix epoch.
     pub start_us: u64,
     /// How long it took, in microseconds.
     pub duration_us: u64,
     /// Why it failed; none if it did not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// Its attributes.
+    #[serde(default)]
     pub attributes: serde_json::Map<String, serde_json::Value>,
     /// Spans of other traces (or this one) that it links to, as `trace id:span id`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub links: Vec<String>,
 }
 
@@ -99,6 +101,18 @@ impl Ring {
         (!spans.is_empty()).then(|| Trace { trace_id: id.to_string(), spans })
     }
 
+    /// The last trace whose root is finished, and has no name that is passed over.
+    pub fn last(&self, pass_over: impl Fn(&str) -> bool) -> Option<Trace> {
+        let wanted = |span: &&SpanData| is_root(span) && !pass_over(&span.name);
+        let found = self.lock().iter().rev().find(wanted).map(|span| span.span_context.trace_id());
+        self.trace(found?)
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_off(&self) -> bool {
+        self.max_spans == 0
+    }
+
     /// The last traces whose root is finished, newest first.
     pub fn recent(&self) -> Vec<TraceSummary> {
         let mut seen = HashSet::new();
@@ -106,7 +120,7 @@ impl Ring {
             .lock()
             .iter()
             .rev()
-            .filter(|span| span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote)
+            .filter(|span| is_root(span))
             .map(|span| span.span_context.trace_id())
             .filter(|id| seen.insert(*id))
             .take(self.max_traces)
@@ -151,7 +165,8 @@ impl From<&SpanData> for TraceSpan {
                 SpanKind::Producer => "producer",
                 SpanKind::Consumer => "consumer",
                 SpanKind::Internal => "internal",
-            },
+            }
+            .into(),
             start_us: micros(span.start_time.duration_since(UNIX_EPOCH)),
             duration_us: micros(span.end_time.duration_since(span.start_time)),
             error: match &span.status {
@@ -170,6 +185,10 @@ impl From<&SpanData> for TraceSpan {
                 .collect(),
         }
     }
+}
+
+fn is_root(span: &SpanData) -> bool {
+    span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote
 }
 
 fn micros(duration: Result<Duration, impl Sized>) -> u64 {

@@ -49,6 +49,11 @@ impl Sampler {
         })
     }
 
+    /// Whether any trace that begins here is recorded.
+    pub fn begins(&self) -> bool {
+        self.bound > 0
+    }
+
     /// The context of a new span below `parent`; a parent that is not valid starts a trace.
     pub fn child(&self, parent: &SpanContext) -> SpanContext {
         let ids = RandomIdGenerator::default();

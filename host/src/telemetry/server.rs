@@ -1,11 +1,11 @@
-//! `http.server.*` for the edge, and the metrics of flows.
+//! `http.server.*` for the edge.
 
 use super::Telemetry;
 use super::failure::ByKey;
 use super::http::{METHODS, number};
-use super::metrics::{Metrics, label};
+use super::metrics::label;
 use super::span::SpanGuard;
-use ::metrics::{Gauge, Histogram, Label};
+use ::metrics::{Histogram, Label};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
 use std::sync::Arc;
@@ -42,27 +42,11 @@ pub struct ServerRequest<'a> {
     pub user_agent: Option<&'a str>,
 }
 
-/// The metrics of one flow.
-#[derive(Clone)]
-pub struct FlowTelemetry {
-    metrics: Metrics,
-    flow: Arc<str>,
-    duration: Histogram,
-    stuck: Gauge,
-}
-
 impl Telemetry {
     /// Prepares a route.
     pub fn route(&self, template: Option<&str>) -> Arc<Route> {
         let template = template.map(Box::from);
         Arc::new(Route { telemetry: self.clone(), template, handles: ByKey::new() })
-    }
-
-    /// Registers the metrics of a flow.
-    pub fn flow(&self, flow: &str) -> FlowTelemetry {
-        let duration = self.metrics().histogram("chassis_flow_duration_seconds", vec![label("flow", flow)]);
-        let stuck = self.metrics().gauge("chassis_flow_stuck", vec![label("flow", flow)]);
-        FlowTelemetry { metrics: self.metrics().clone(), flow: flow.into(), duration, stuck }
     }
 }
 
@@ -135,19 +119,5 @@ impl ServerSpan {
             self.guard.fail(status.to_string(), "");
         }
         self.route.measure(self.method, status, self.guard.elapsed());
-    }
-}
-
-impl FlowTelemetry {
-    /// A run is over. `outcome` is one of the engine's own words.
-    pub fn finished(&self, outcome: &'static str, elapsed: Duration) {
-        let labels = vec![label("flow", &self.flow), Label::from_static_parts("outcome", outcome)];
-        self.metrics.counter("chassis_flow_runs_total", labels).increment(1);
-        self.duration.record(elapsed.as_secs_f64());
-    }
-
-    /// How many runs of it are stuck.
-    pub fn stuck(&self, count: i64) {
-        self.stuck.set(count as f64);
     }
 }

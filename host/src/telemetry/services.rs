@@ -1,9 +1,9 @@
 //! What the host offers to a plugin of logs, spans and metrics. What it registers is bounded, and it cannot write to the host's own.
 
 use super::metrics::{HISTOGRAMS, Metrics};
-use super::{SpanGuard, Telemetry, logs, propagation};
+use super::{SpanGuard, Telemetry, levels, logs, propagation};
 use ::metrics::{Counter, Gauge, Histogram, Label};
-use chassis_loader::{Code, HostServices, Level, MetricKind};
+use chassis_loader::{Code, Crash, HostServices, Level, MetricKind};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
 use serde_json::Value;
@@ -21,6 +21,7 @@ pub struct Services {
     spans: Mutex<Spans>,
     metrics: RwLock<Vec<Metric>>,
     allocated: AtomicI64,
+    crashes: [Counter; Crash::ALL.len()],
 }
 
 #[derive(Default)]
@@ -45,16 +46,25 @@ const RESERVED: &[&str] = &["chassis_", "db_client_", "messaging_", "http_", "pr
 
 impl Services {
     /// For the instance of this name; what its plugin spawns runs on `runtime`.
-    pub fn new(telemetry: &Telemetry, instance: &str, runtime: Handle) -> Arc<Self> {
-        Arc::new(Self {
+    pub fn new(telemetry: &Telemetry, plugin: &str, instance: &str, runtime: Handle) -> Arc<Self> {
+        let services = Arc::new(Self {
             telemetry: telemetry.clone(),
             instance: instance.into(),
             runtime,
-            log_level: AtomicU32::new(logs::plugin_level()),
+            log_level: AtomicU32::new(levels::plugin_level()),
             spans: Mutex::default(),
             metrics: RwLock::default(),
             allocated: AtomicI64::new(0),
-        })
+            crashes: Crash::ALL
+                .map(|cause| telemetry.metrics().plugin_crashes(plugin, instance, cause.as_str())),
+        });
+        levels::follow(&services);
+        services
+    }
+
+    /// Other lines are wanted now.
+    pub(super) fn level_changed(&self) {
+        self.log_level.store(levels::plugin_level(), Ordering::Relaxed);
     }
 
     /// What the instance's allocator holds, as far as the plugin tells.
@@ -164,6 +174,10 @@ impl HostServices for Services {
     fn allocated(&self, bytes: i64) {
         self.allocated.fetch_add(bytes, Ordering::Relaxed);
     }
+
+    fn crashed(&self, cause: Crash) {
+        self.crashes[cause as usize].increment(1);
+    }
 }
 
 fn register(metrics: &Metrics, kind: MetricKind, name: &str, help: &str, labels: Vec<Label>) -> Metric {
@@ -207,7 +221,7 @@ mod tests {
 
     fn services() -> (Telemetry, Arc<Services>) {
         let telemetry = Telemetry::start(&Config::default()).unwrap();
-        let services = Services::new(&telemetry, "sessions", Handle::current());
+        let services = Services::new(&telemetry, "redis", "sessions", Handle::current());
         (telemetry, services)
     }
 
@@ -231,6 +245,18 @@ mod tests {
         assert_eq!(json!(span.attributes), json!({"tries": 2, "host": "a", "error.type": "unavailable"}));
         assert_eq!(span.links, ["0af7651916cd43dd8448eb211c80319c:b7ad6b7169203331"]);
         assert_eq!(services.span_start("", "nowhere", None), 0);
+    }
+
+    #[tokio::test]
+    async fn plugins_are_told_when_other_lines_are_wanted() {
+        let (_telemetry, services) = services();
+        let level = || services.log_level().load(Ordering::Relaxed);
+        for (filter, told) in
+            [("warn,chassis::plugin=debug", 4), ("error,chassis::plugin=off", 0), ("info", 3)]
+        {
+            levels::set(filter).unwrap();
+            assert_eq!(level(), told, "{filter}");
+        }
     }
 
     #[tokio::test]

@@ -1,8 +1,9 @@
 //! Start and stop of telemetry: what the standard `OTEL_*` variables and the configuration say.
 
+use super::levels;
 use super::logs::{self, LogFormat};
 use super::metrics::Metrics;
-use super::pipeline::{Pipeline, Processor};
+use super::pipeline::{Counts, Pipeline, Processor};
 use super::ring::Ring;
 use super::sampling::Sampler;
 use opentelemetry::trace::TracerProvider;
@@ -69,7 +70,10 @@ pub(super) type Variable<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(super) fn start(config: &Config, variable: Variable<'_>) -> Result<Parts, StartError> {
     let metrics = Metrics::new();
     // A counter that is there from the start tells "none" from "not known".
-    let dropped = metrics.counter("chassis_spans_dropped_total", Vec::new());
+    let counts = Counts {
+        dropped: metrics.counter("chassis_spans_dropped_total", Vec::new()),
+        exported: metrics.counter("chassis_spans_exported_total", Vec::new()),
+    };
     let disabled = is_disabled(variable);
     let sampler = if disabled { Sampler::never() } else { sampler(variable)? };
     let resource = resource(variable);
@@ -78,7 +82,7 @@ pub(super) fn start(config: &Config, variable: Variable<'_>) -> Result<Parts, St
         exporter.set_resource(&resource);
         let limit = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|text| text.parse().ok()).unwrap_or(2048);
         let batch = BatchConfigBuilder::default().with_max_queue_size(limit).build();
-        pipeline = pipeline.exporting(exporter, batch, limit, dropped);
+        pipeline = pipeline.exporting(exporter, batch, limit, counts);
     }
     let pipeline = Arc::new(pipeline);
     let provider = SdkTracerProvider::builder()
@@ -97,7 +101,7 @@ pub(super) fn check(config: &Config, variable: Variable<'_>) -> Result<(), Start
         sampler(variable)?;
         is_exported(variable)?;
     }
-    logs::check(config).map_err(StartError::Invalid)
+    levels::check(config).map_err(StartError::Invalid)
 }
 
 fn is_disabled(variable: Variable<'_>) -> bool {

@@ -2,15 +2,16 @@
 
 use super::Telemetry;
 use super::address::{Address, redact};
+use super::calls::Calls;
 use super::database::Database;
-use super::failure::ByCode;
+use super::failure_log::FailureLog;
 use super::http::Http;
 use super::messaging::Messaging;
 use super::metrics::label;
 use super::pointer::Pointer;
 use super::span::Recording;
 use crate::error::CallFailure;
-use ::metrics::{Counter, Histogram, Label};
+use ::metrics::Label;
 use chassis_abi::Code;
 use chassis_abi::manifest::{Manifest, Operation, Telemetry as Declared, TelemetryKind};
 use opentelemetry::trace::{SpanContext, SpanKind};
@@ -18,7 +19,6 @@ use opentelemetry::{Key, KeyValue};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use std::time::Duration;
 use url::Url;
 
 /// An operation of an instance, as telemetry sees it.
@@ -30,6 +30,8 @@ pub(super) struct Shape {
     pub outputs: Vec<(Key, Pointer)>,
     pub kind: Kind,
     pub calls: Calls,
+    pub operation: Box<str>,
+    pub failures: Arc<FailureLog>,
 }
 
 /// By which convention the operation is reported.
@@ -68,16 +70,6 @@ pub(super) struct Target {
     pointer: Pointer,
     /// In each of the `items`: of a batch it is told only if all agree.
     in_items: bool,
-}
-
-/// `chassis_calls_total` and `chassis_call_duration_seconds`.
-pub(super) struct Calls {
-    labels: Vec<Label>,
-    ok: Counter,
-    cancelled: Counter,
-    errors: ByCode<Counter>,
-    refused: ByCode<Counter>,
-    duration: Histogram,
 }
 
 /// An attribute's value: text with `{server}`, `{target}` and `{/input/…}` in it, or one value of the input as it is.
@@ -149,7 +141,17 @@ impl Shape {
             _ => SpanKind::Client,
         };
         let calls = Calls::new(telemetry, &manifest.name, instance, &op.name);
-        Self { telemetry: telemetry.clone(), span_kind, attributes, inputs, outputs, kind, calls }
+        Self {
+            telemetry: telemetry.clone(),
+            span_kind,
+            attributes,
+            inputs,
+            outputs,
+            kind,
+            calls,
+            operation: op.name.as_str().into(),
+            failures: telemetry.failures(instance),
+        }
     }
 
     /// What a recorded call says of itself from the start.
@@ -260,45 +262,6 @@ impl Target {
 
     pub fn in_items(&self) -> bool {
         self.in_items
-    }
-}
-
-impl Calls {
-    fn new(telemetry: &Telemetry, plugin: &str, instance: &str, operation: &str) -> Self {
-        let labels = vec![label("plugin", plugin), label("name", instance), label("operation", operation)];
-        let metrics = telemetry.metrics();
-        Self {
-            ok: metrics.counter("chassis_calls_total", Self::with(&labels, "ok", "ok")),
-            cancelled: metrics.counter("chassis_calls_total", Self::with(&labels, "cancelled", "cancelled")),
-            errors: ByCode::new(),
-            refused: ByCode::new(),
-            duration: metrics.histogram("chassis_call_duration_seconds", labels.clone()),
-            labels,
-        }
-    }
-
-    /// Counts a call. Only what was sent has a duration: refusals would make a struggling backend look fast.
-    pub fn measure(&self, telemetry: &Telemetry, outcome: Outcome<'_>, elapsed: Duration) {
-        let lazy = |outcome: &'static str, code: &str| {
-            telemetry.metrics().counter("chassis_calls_total", Self::with(&self.labels, outcome, code))
-        };
-        match outcome {
-            Outcome::Ok(_) => self.ok.increment(1),
-            Outcome::Cancelled => return self.cancelled.increment(1),
-            Outcome::Error(failure) => {
-                self.errors.get(failure.code(), |code| lazy("error", code)).increment(1)
-            }
-            Outcome::Refused(failure) => {
-                return self.refused.get(failure.code(), |code| lazy("refused", code)).increment(1);
-            }
-        }
-        self.duration.record(elapsed.as_secs_f64());
-    }
-
-    fn with(labels: &[Label], outcome: &'static str, code: &str) -> Vec<Label> {
-        let mut labels = labels.to_vec();
-        labels.extend([Label::from_static_parts("outcome", outcome), label("code", code)]);
-        labels
     }
 }
 

@@ -107,7 +107,7 @@ fn bar(offset: u64, duration: u64, total: u64, room: usize) -> (usize, usize) {
 }
 
 fn colour(row: &Row<'_>) -> &'static str {
-    match (&row.span.error, is_undo(row.span), row.span.kind) {
+    match (&row.span.error, is_undo(row.span), &*row.span.kind) {
         (Some(_), ..) => "\x1b[31m",
         (None, true, _) => "\x1b[33m",
         (None, false, "client" | "producer") => "\x1b[36m",
@@ -142,7 +142,7 @@ mod tests {
             span_id: id.into(),
             parent_id: parent.map(str::to_owned),
             name: name.into(),
-            kind: "internal",
+            kind: "internal".into(),
             start_us,
             duration_us,
             error: None,

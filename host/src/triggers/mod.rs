@@ -3,6 +3,7 @@
 //! Each trigger of each flow is a task. When the flows change, those of changed flows end and begin anew.
 
 mod deliveries;
+mod depth;
 mod pause;
 mod queue;
 mod schedule;
@@ -44,16 +45,18 @@ struct Watch {
 }
 
 impl Triggers {
-    /// Of this host. Nothing happens before [`Triggers::follow`].
+    /// Of this host. Nothing is started before [`Triggers::follow`]; wants to be called on its runtime.
     pub fn new(engine: Engine, registry: Arc<Registry>, telemetry: Telemetry) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Arc::new(Inner {
             engine,
             registry,
             telemetry,
             tasks: TaskTracker::new(),
             ending: CancellationToken::new(),
             waiting: Mutex::default(),
-        }))
+        });
+        tokio::spawn(depth::watch(Arc::downgrade(&inner)));
+        Self(inner)
     }
 
     /// Starts the flows that run when a host starts: once, and no other flow waits for them.

@@ -80,7 +80,8 @@ pub async fn start(settings: Settings) -> Running {
     );
     flows.insert(Flow::parse("jam", "jam.toml", JAM).unwrap());
     let telemetry = Telemetry::start(&Config { log: "off".to_owned(), ..Config::default() }).unwrap();
-    let engine = Engine::new(flows, echo.clone(), Spans::new(&telemetry, ["say", "break", "jam"]));
+    let spans = Spans::new(&telemetry, &flows);
+    let engine = Engine::new(flows, echo.clone(), spans);
     let settings = Settings { listen: "127.0.0.1:0".to_owned(), ..settings };
     serve(&settings, Edge::new(settings.clone(), echo, engine, telemetry)).await
 }

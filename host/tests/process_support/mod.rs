@@ -67,8 +67,14 @@ impl House {
 
     /// `chassis run`, when it is ready.
     pub fn run(&self) -> Running {
-        let mut child =
-            self.command().arg("run").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        self.run_with(&[])
+    }
+
+    /// The same with variables.
+    pub fn run_with(&self, variables: &[(&str, &str)]) -> Running {
+        let mut command = self.command();
+        command.envs(variables.iter().copied()).arg("run").stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let (sender, ready) = mpsc::channel();
         let log = std::thread::spawn(move || {

@@ -24,13 +24,18 @@ pub struct Received {
 impl Received {
     /// Starts a collector on a free port and answers its endpoint.
     pub async fn start() -> (Self, String) {
-        let received = Self::default();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        (Self::listen(listener), endpoint)
+    }
+
+    /// The same at an address that is taken already.
+    pub fn listen(listener: tokio::net::TcpListener) -> Self {
+        let received = Self::default();
         let service = TraceServiceServer::new(received.clone());
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         tokio::spawn(tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming));
-        (received, endpoint)
+        received
     }
 
     /// All spans.

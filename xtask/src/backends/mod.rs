@@ -30,6 +30,7 @@ pub use self::install::packages;
 pub use self::report::Standing;
 pub use self::start::start;
 pub use self::stop::{stop, stop_all};
+pub use self::tool::Tool;
 pub use self::toxiproxy::toxiproxy;
 
 /// Every server there is. A new one is a file here and a line in this list.

@@ -100,8 +100,8 @@ pub fn paths() -> Map<String, Value> {
     let mut trace =
         get("trace", "A recent trace: its spans, oldest first.", json_type, json!({ "404": problem() }));
     trace["get"]["parameters"] = json!([{
-        "name": "id", "in": "path", "required": true, "description": "The trace's id.",
-        "schema": { "type": "string", "pattern": "^[0-9a-f]{32}$" },
+        "name": "id", "in": "path", "required": true, "description": "The trace's id, or `last`: of what did more than to look.",
+        "schema": { "type": "string", "pattern": "^([0-9a-f]{32}|last)$" },
     }]);
     let query = |name: &str, description: &str| json!({ "name": name, "in": "query", "description": description, "schema": { "type": "string" } });
     let run_id = || json!({ "name": "id", "in": "path", "required": true, "description": "The run's id.", "schema": { "type": "string" } });
@@ -134,6 +134,14 @@ pub fn paths() -> Map<String, Value> {
         }
         json!({ "post": item["get"] })
     };
+    let mut log = get("log", "Which log lines there are, and who said so.", json_type, json!({}));
+    let mut set =
+        get("log_set", "Has other log lines written from now on.", json_type, json!({ "400": problem() }));
+    set["get"]["requestBody"] = json!({ "required": true, "content": { json_type: {
+        "schema": { "type": "object", "required": ["filter"], "properties": { "filter": { "type": "string" } }, "additionalProperties": false },
+        "example": { "filter": "info,chassis::call=debug" },
+    } } });
+    log["put"] = set["get"].take();
     Map::from_iter(
         [
             (
@@ -142,6 +150,7 @@ pub fn paths() -> Map<String, Value> {
             ),
             ("/v1/faults", faults()),
             ("/v1/faults/{name}", fault()),
+            ("/v1/log", log),
             ("/v1/instances", get("instances", "Instances and their operations.", json_type, json!({}))),
             ("/v1/flows", get("flows", "Flows and their input.", json_type, json!({}))),
             ("/v1/runs", runs),

@@ -47,7 +47,7 @@ impl Progress {
         let input = outcome.map(|outcome| outcome.input.clone()).unwrap_or_default();
         let again = outcome.is_some_and(|outcome| outcome.attempts > 1);
         let reads = self.nature(job.step).reads;
-        let engine = self.engine.clone();
+        let (engine, spans) = (self.engine.clone(), self.engine.spans.clone());
         Box::pin(async move {
             let step = &flow.steps[job.step];
             let started = Instant::now();
@@ -88,7 +88,9 @@ impl Progress {
             if let Err(failure) = &result {
                 span.failed(failure);
             }
-            Ok(Answered { job, result, unsure, ms: started.elapsed().as_secs_f64() * 1e3 })
+            let elapsed = started.elapsed();
+            spans.step_ended(&flow, &step.name, elapsed);
+            Ok(Answered { job, result, unsure, ms: elapsed.as_secs_f64() * 1e3 })
         })
     }
 }

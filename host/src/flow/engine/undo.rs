@@ -22,8 +22,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 /// Policies that turn a call away for this host's own sake, whatever the backend is like.
 const OURS: [&str; 2] = ["admission", "bulkhead"];
-/// Before an undo that was turned away so is sent again.
+/// Before an undo that was turned away is sent again, at least.
 const BUSY: Duration = Duration::from_millis(500);
+/// So long an undo waits for a breaker without that being a try: where many runs go back, few of them are let through to probe.
+const BROKEN: Duration = Duration::from_secs(300);
 
 /// A step or an item whose effect is taken back.
 #[derive(Clone, Copy)]
@@ -97,6 +99,7 @@ impl Progress {
             Ok(()) => Event::UndoSucceeded(of(unit, UndoSucceeded { ms })),
             Err(failure) => {
                 span.failed(&failure);
+                self.undo_failed(undone);
                 let failure = FailureRecord::from(&failure);
                 Event::UndoFailed(of(unit, UndoFailed { failure, ms, last: true }))
             }
@@ -119,6 +122,7 @@ impl Progress {
             self.record(Event::UndoStarted(of(unit, started)))?;
         }
         self.before_undo(known).await?;
+        let first = Instant::now();
         loop {
             self.still_ours().await?;
             let begun = Instant::now();
@@ -128,11 +132,12 @@ impl Progress {
                 return self.record(Event::UndoSucceeded(of(unit, UndoSucceeded { ms })));
             };
             let tries = self.history.steps[place].undo.as_ref().map_or(0, |undo| undo.tries) + 1;
-            // This host has too much to do and sent nothing: that says nothing of the undo, and is no try.
-            if failure.refused_by.is_some_and(|policy| OURS.contains(&policy)) {
-                self.rest(BUSY).await?;
+            if is_no_try(&failure, first.elapsed()) {
+                let wait = failure.error.retry_after.unwrap_or(BUSY);
+                self.rest(wait.clamp(BUSY, LONGEST_WAIT)).await?;
                 continue;
             }
+            self.undo_failed(undone);
             let last = tries >= TRIES;
             let record = FailureRecord::from(&failure);
             self.record(Event::UndoFailed(of(unit, UndoFailed { failure: record, ms, last })))?;
@@ -174,9 +179,19 @@ impl Progress {
             let started = UndoStarted { call: undo.call.to_string(), input: Value::Null };
             self.record(Event::UndoStarted(of(unit, started)))?;
         }
+        self.undo_failed(undone);
         let failure = FailureRecord::from(&failure);
         self.record(Event::UndoFailed(of(unit, UndoFailed { failure, ms: 0.0, last: true })))
     }
+
+    fn undo_failed(&self, undone: Undone<'_>) {
+        self.engine.spans.undo_failed(&self.flow, &self.flow.steps[undone.job.step].name);
+    }
+}
+
+/// Whether nothing was sent, for a reason that says nothing of the undo: this host has too much to do, or the backend is spared.
+fn is_no_try(failure: &CallFailure, waited: Duration) -> bool {
+    failure.refused_by.is_some_and(|policy| OURS.contains(&policy) || policy == "breaker" && waited < BROKEN)
 }
 
 fn wait_after(tries: u32) -> Duration {
@@ -186,6 +201,14 @@ fn wait_after(tries: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_not_sent_is_no_try_and_a_breaker_is_not_waited_for_forever() {
+        let refused =
+            |policy| CallFailure::refused(policy, chassis_abi::Code::Unavailable, "not now".to_owned(), BUSY);
+        assert!(is_no_try(&refused("bulkhead"), BROKEN) && is_no_try(&refused("breaker"), Duration::ZERO));
+        assert!(!is_no_try(&refused("breaker"), BROKEN) && !is_no_try(&refused("deadline"), Duration::ZERO));
+    }
 
     #[test]
     fn waits_double_to_ten_seconds() {

@@ -1,0 +1,396 @@
+//! The matrix of faults: each is provoked under load on the real Prometheus and Alertmanager, with shortened windows. Its own alert is
+//! told, it blames the right one, nothing else is told, and it resolves when the fault is over.
+
+use crate::ask::{Asking, new_user};
+use crate::load::Load;
+use crate::prometheus::Alert;
+use crate::stack::{Options, Stack};
+use anyhow::{Context, Result, ensure};
+use chassis_faults::host::Host;
+use chassis_faults::still::Still;
+use reqwest::Method;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Faults that were provoked.
+    pub faults: usize,
+    /// Those of which exactly their own alert was told.
+    pub exact: usize,
+    /// What was wrong with the others; a line each.
+    pub wrong: Vec<String>,
+}
+
+/// One fault and the one alert that must come of it.
+struct Case {
+    name: &'static str,
+    alert: &'static str,
+    /// The instance or flow that it must blame; empty where it is the host.
+    blamed: &'static str,
+    act: Act,
+}
+
+/// How it is provoked.
+enum Act {
+    /// Faults on purpose, in force until they are cleared.
+    Faults(&'static [&'static str]),
+    /// The same, and many more calls of the first one's operation than the bulkhead lets in.
+    Overload { fault: &'static str, input: &'static str },
+    /// The same, and runs of create-user.
+    Runs(&'static [&'static str]),
+    /// A server that stands still.
+    Frozen(&'static str),
+    /// The host is killed.
+    Kill,
+    /// The host dies at a point of its journal, as a fault says.
+    Crash,
+    /// Jaeger is gone.
+    NoJaeger,
+    /// Almost as many files are open as may be.
+    FewFiles,
+    /// More messages come than are taken.
+    FullQueue,
+}
+
+/// All windows are divided by this: five minutes become fifteen seconds.
+const SHORTEN: u32 = 20;
+/// What has to go with it: times of the host that no rule knows.
+const HOST: &str = "\n[health]\ninterval = \"250ms\"\ntimeout = \"100ms\"\n";
+const BREAKER: &str = "breaker = { longest = \"1500ms\" }\n";
+/// How long an alert may take to be told, and to be over.
+const PATIENCE: Duration = Duration::from_secs(150);
+/// So long nothing else may be told beside it.
+const HOLD: Duration = Duration::from_secs(8);
+/// The flow whose queue fills up: each run takes long, and one is taken at a time.
+const SLOW_FLOW: &str = "description = \"Takes one message after the other, slowly.\"\n\n[input]\ntext = \"string\"\n\n\
+    [[triggers]]\nkind = \"queue\"\nrole = \"messages\"\nqueue = \"observed_slowly\"\nprefetch = 1\n\n\
+    [steps.slow]\ncall = \"api.request\"\ninput = { method = \"GET\", path = \"/health\" }\nundo = \"none\"\n";
+
+/// docs/runbooks/README.md has this as a table for people, with what follows of each and is held back. In this order: a slow burn is
+/// masked for as long as an earlier trouble of the same instance is remembered.
+const CASES: &[Case] = &[
+    case(
+        "one call in a hundred fails",
+        "ChassisErrorBudgetBurnSlow",
+        "mongodb",
+        Act::Faults(&[
+            r#"{"name":"a","kind":"error","code":"internal","instance":"mongodb","operation":"find_one","every":100}"#,
+        ]),
+    ),
+    case(
+        "calls are in each other's way",
+        "ChassisRetryBudgetSpent",
+        "elasticsearch",
+        Act::Faults(&[
+            r#"{"name":"a","kind":"error","code":"aborted","retryable":true,"instance":"elasticsearch","operation":"get","probability":0.7}"#,
+        ]),
+    ),
+    case(
+        "one call in ten fails",
+        "ChassisErrorBudgetBurnFast",
+        "postgres",
+        Act::Faults(&[
+            r#"{"name":"a","kind":"error","code":"internal","instance":"postgres","operation":"query","every":10}"#,
+        ]),
+    ),
+    case(
+        "every call fails",
+        "ChassisBreakerOpen",
+        "redis",
+        Act::Faults(&[r#"{"name":"a","kind":"error","instance":"redis"}"#]),
+    ),
+    case(
+        "no answer before the effect",
+        "ChassisBreakerOpen",
+        "redis",
+        Act::Faults(&[r#"{"name":"a","kind":"timeout_before","instance":"redis"}"#]),
+    ),
+    case(
+        "no answer after the effect",
+        "ChassisBreakerOpen",
+        "redis",
+        Act::Faults(&[r#"{"name":"a","kind":"timeout_after","instance":"redis"}"#]),
+    ),
+    case(
+        "slow, and much is asked",
+        "ChassisBulkheadSaturated",
+        "postgres",
+        Act::Overload {
+            fault: r#"{"name":"a","kind":"latency","latency":"400ms","instance":"postgres","operation":"query"}"#,
+            input: r#"{"sql":"select 1 as one"}"#,
+        },
+    ),
+    case(
+        "plugin panics once",
+        "ChassisPluginCrashed",
+        "elasticsearch",
+        Act::Faults(&[r#"{"name":"a","kind":"panic","instance":"elasticsearch","operation":"get","nth":1}"#]),
+    ),
+    case(
+        "plugin panics at every call",
+        "ChassisPluginCrashed",
+        "elasticsearch",
+        Act::Faults(&[r#"{"name":"a","kind":"panic","instance":"elasticsearch","operation":"get"}"#]),
+    ),
+    case("server stands still", "ChassisBackendDown", "redis", Act::Frozen("redis")),
+    case(
+        "undo is blocked",
+        "ChassisFlowStuck",
+        "create-user",
+        Act::Runs(&[
+            r#"{"name":"a","kind":"error","code":"invalid_argument","instance":"elasticsearch","operation":"index"}"#,
+            r#"{"name":"b","kind":"error","code":"aborted","instance":"redis","operation":"delete"}"#,
+        ]),
+    ),
+    case(
+        "undo needs a second try",
+        "ChassisUndoFailing",
+        "create-user",
+        Act::Runs(&[
+            r#"{"name":"a","kind":"error","code":"invalid_argument","instance":"elasticsearch","operation":"index"}"#,
+            r#"{"name":"b","kind":"error","code":"aborted","instance":"redis","operation":"delete","every":2}"#,
+        ]),
+    ),
+    case("messages come faster than they are taken", "ChassisQueueGrowing", "rabbitmq", Act::FullQueue),
+    case("Jaeger is gone", "ChassisTelemetryLost", "", Act::NoJaeger),
+    case("almost no files left", "ChassisHostNearLimits", "", Act::FewFiles),
+    case("host crashes at a point of its journal", "ChassisNotScraped", "", Act::Crash),
+    case("host is killed", "ChassisNotScraped", "", Act::Kill),
+];
+
+const fn case(name: &'static str, alert: &'static str, blamed: &'static str, act: Act) -> Case {
+    Case { name, alert, blamed, act }
+}
+
+/// The stack while the cases are played: the host may come and go.
+struct Scene {
+    stack: Stack,
+    host: Option<Host>,
+    asking: Asking,
+}
+
+/// What holds a fault in force besides the host's own faults; dropped, it is over.
+#[derive(Default)]
+struct Held {
+    still: Option<Still>,
+    load: Option<Load>,
+    connections: Vec<TcpStream>,
+    host_gone: bool,
+    jaeger_gone: bool,
+}
+
+/// Runs all cases whose name or alert holds `only`, if that is given.
+pub async fn run(only: Option<&str>) -> Result<Found> {
+    let policies = INSTANCES.map(|name| format!("\n[instances.{name}.policy]\n{BREAKER}")).concat();
+    let options = Options {
+        shorten: SHORTEN,
+        flows: vec![("take-slowly", SLOW_FLOW)],
+        host: HOST.to_owned() + &policies,
+    };
+    let stack = Stack::start(&options).await?;
+    let host = stack.host().await?;
+    let asking = Asking::new(&host)?;
+    stack.scraped().await?;
+    let mut scene = Scene { stack, host: Some(host), asking };
+    let load = Load::of_reads(&scene.asking);
+    let mut found = Found::default();
+    // Rates need a while to be there.
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    for case in CASES
+        .iter()
+        .filter(|case| only.is_none_or(|only| case.name.contains(only) || case.alert.contains(only)))
+    {
+        let begun = Instant::now();
+        found.faults += 1;
+        match scene.play(case).await {
+            Ok(()) => {
+                found.exact += 1;
+                let took = begun.elapsed().as_secs();
+                eprintln!("alerts: {}: {} told, alone, and resolved, in {took} s", case.name, case.alert);
+            }
+            Err(reason) => {
+                let line = format!("{} ({}): {reason:#}", case.name, case.alert);
+                eprintln!("alerts: WRONG: {line}");
+                found.wrong.push(line);
+                scene.quiet().await.context("after a fault that went wrong")?;
+            }
+        }
+    }
+    load.end().await;
+    if let Some(host) = scene.host.take() {
+        host.stop().await?;
+    }
+    Ok(found)
+}
+
+impl Scene {
+    async fn play(&mut self, case: &Case) -> Result<()> {
+        self.quiet().await.context("before")?;
+        let mut held = Held::default();
+        self.provoke(&case.act, &mut held).await?;
+        let told = self.told_alone(case).await;
+        self.mend(held).await?;
+        told?;
+        self.quiet().await.context("afterwards")
+    }
+
+    /// Waits until nothing is told.
+    async fn quiet(&self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            let told = self.told().await?;
+            if told.is_empty() {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "still told: {}", listed(&told));
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// Waits for the alert; meanwhile and for a while after it no other may be told.
+    async fn told_alone(&self, case: &Case) -> Result<()> {
+        let begun = Instant::now();
+        let mut since: Option<Instant> = None;
+        loop {
+            let told = self.told().await?;
+            let own = |alert: &Alert| {
+                alert.name == case.alert && (case.blamed.is_empty() || alert.blamed == case.blamed)
+            };
+            let others: BTreeSet<Alert> = told.iter().filter(|alert| !own(alert)).cloned().collect();
+            ensure!(
+                others.is_empty(),
+                "told besides, after {} s: {}",
+                begun.elapsed().as_secs(),
+                listed(&others)
+            );
+            match (told.iter().any(own), since) {
+                (true, None) => since = Some(Instant::now()),
+                (true, Some(at)) if at.elapsed() > HOLD => return Ok(()),
+                _ => ensure!(since.is_some() || begun.elapsed() < PATIENCE, "not told within {PATIENCE:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn told(&self) -> Result<BTreeSet<Alert>> {
+        let alerts = self.stack.alertmanager.alerts().await?;
+        Ok(alerts.into_iter().filter(|alert| alert.told).collect())
+    }
+
+    async fn provoke(&mut self, act: &Act, held: &mut Held) -> Result<()> {
+        let host = self.host.as_ref().context("no host runs")?;
+        match act {
+            Act::Faults(faults) => {
+                for fault in *faults {
+                    host.fault(&serde_json::from_str(fault)?).await?;
+                }
+            }
+            Act::Overload { fault, input } => {
+                let fault: Value = serde_json::from_str(fault)?;
+                host.fault(&fault).await?;
+                let text = |name: &str| fault[name].as_str().unwrap_or_default();
+                let input = serde_json::from_str(input)?;
+                // More than the bulkhead's 25, and not so many refusals that the host itself is busy.
+                held.load =
+                    Some(Load::of_call(&self.asking, 40, PAUSE, text("instance"), text("operation"), input));
+            }
+            Act::Runs(faults) => {
+                for fault in *faults {
+                    host.fault(&serde_json::from_str(fault)?).await?;
+                }
+                held.load = Some(Load::of_users(&self.asking));
+            }
+            Act::Frozen(server) => held.still = Some(Still::of(server)?),
+            Act::Kill => {
+                self.host.take().context("no host runs")?.kill().await?;
+                held.host_gone = true;
+            }
+            Act::Crash => {
+                let fault = json!({ "name": "a", "kind": "crash" });
+                host.fault(&fault).await?;
+                // It dies in the middle of this, if not in that of the load.
+                let _ = self.asking.flow("create-user", &new_user()).await;
+                let mut host = self.host.take().context("no host runs")?;
+                ensure!(host.ended_within(Duration::from_secs(10)).await, "the host did not crash");
+                held.host_gone = true;
+            }
+            Act::NoJaeger => {
+                self.stack.jaeger_runs(false).await?;
+                held.jaeger_gone = true;
+            }
+            Act::FewFiles => {
+                let open = host.open_files()?;
+                host.limit_files(open + 50)?;
+                for _ in 0..35 {
+                    held.connections.push(TcpStream::connect(self.stack.listen()).await?);
+                }
+            }
+            Act::FullQueue => {
+                host.fault(
+                    &json!({ "name": "a", "kind": "latency", "latency": "1900ms", "instance": "http-api",
+                    "operation": "request" }),
+                )
+                .await?;
+                let input = json!({ "queue": "observed_slowly", "body": { "text": "one more" } });
+                held.load = Some(Load::of_call(&self.asking, 1, PAUSE, "rabbitmq", "publish", input));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the fault away, and what it left.
+    async fn mend(&mut self, mut held: Held) -> Result<()> {
+        drop((held.still.take(), std::mem::take(&mut held.connections)));
+        if let Some(load) = held.load.take() {
+            load.end().await;
+        }
+        if held.host_gone {
+            self.host = Some(self.stack.host().await?);
+        }
+        if held.jaeger_gone {
+            self.stack.jaeger_runs(true).await?;
+        }
+        let host = self.host.as_ref().context("no host runs")?;
+        host.clear().await?;
+        host.limit_files(FILES)?;
+        let _ = self.asking.call("rabbitmq", "purge", &json!({ "queue": "observed_slowly" })).await;
+        self.resume().await
+    }
+
+    /// Stuck runs go on when somebody says so. Waits until no run goes back any more.
+    async fn resume(&self) -> Result<()> {
+        let begun = Instant::now();
+        loop {
+            for run in self.runs("stuck").await? {
+                self.asking.ask(Method::POST, &format!("/v1/runs/{run}/resume"), Some(&json!({}))).await?;
+            }
+            if self.runs("undoing").await?.is_empty() && self.runs("stuck").await?.is_empty() {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < PATIENCE, "runs still go back: {:?}", self.runs("undoing").await?);
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    async fn runs(&self, state: &str) -> Result<Vec<String>> {
+        let path = format!("/v1/runs?state={state}&flow=create-user&limit=500");
+        let answer = self.asking.ask(Method::GET, &path, None).await?;
+        let runs = answer.body["runs"].as_array().with_context(|| format!("no runs: {}", answer.body))?;
+        Ok(runs.iter().filter_map(|run| run["run_id"].as_str().map(str::to_owned)).collect())
+    }
+}
+
+const INSTANCES: [&str; 6] = ["postgres", "mongodb", "redis", "rabbitmq", "elasticsearch", "http-api"];
+/// Between two calls of somebody who asks on and on.
+const PAUSE: Duration = Duration::from_millis(50);
+/// The limit of files when nothing is wrong with it.
+const FILES: u64 = 4096;
+
+fn listed(alerts: &BTreeSet<Alert>) -> String {
+    let lines = alerts.iter().map(|alert| format!("{} {}", alert.name, alert.blamed));
+    lines.collect::<Vec<_>>().join(", ")
+}

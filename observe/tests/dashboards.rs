@@ -1,0 +1,82 @@
+//! The shipped dashboards, by every rule.
+
+use chassis_observe::linter::model::Dashboard;
+use chassis_observe::linter::{check, grafana, house, read};
+use chassis_observe::provoked;
+use std::collections::HashSet;
+use std::path::Path;
+
+fn shipped() -> Vec<Dashboard> {
+    read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../grafana/dashboards")).unwrap()
+}
+
+#[test]
+fn there_are_five_and_nothing_is_wrong_with_them() {
+    let dashboards = shipped();
+    let uids: Vec<&str> = dashboards.iter().map(|dashboard| &*dashboard.uid).collect();
+    assert_eq!(
+        uids,
+        ["chassis-backend", "chassis-flows", "chassis-host", "chassis-overview", "chassis-resilience"]
+    );
+    let rules: Vec<_> = grafana().into_iter().chain(house()).collect();
+    let found: Vec<String> = check(&rules, &dashboards).iter().map(ToString::to_string).collect();
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn the_seventeen_rules_of_grafanas_linter_are_there_by_their_names() {
+    let names: Vec<&str> = grafana().iter().map(|rule| rule.name).collect();
+    assert_eq!(
+        names,
+        [
+            "template-datasource-rule",
+            "template-job-rule",
+            "template-instance-rule",
+            "template-label-promql-rule",
+            "template-on-time-change-reload-rule",
+            "panel-datasource-rule",
+            "panel-title-description-rule",
+            "panel-units-rule",
+            "panel-no-targets-rule",
+            "target-logql-rule",
+            "target-logql-auto-rule",
+            "target-promql-rule",
+            "target-rate-interval-rule",
+            "target-job-rule",
+            "target-instance-rule",
+            "target-counter-agg-rule",
+            "uneditable-dashboard",
+        ]
+    );
+    let all: Vec<_> = grafana().into_iter().chain(house()).collect();
+    let distinct: HashSet<&str> = all.iter().map(|rule| rule.name).collect();
+    assert_eq!(distinct.len(), all.len());
+    assert!(all.iter().all(|rule| !rule.wants.is_empty() && !rule.source.is_empty()));
+}
+
+#[test]
+fn a_page_shows_every_metric_that_it_should() {
+    let metrics: HashSet<String> = shipped().iter().flat_map(Dashboard::metrics).collect();
+    for metric in [
+        "chassis_calls_total",
+        "chassis_flow_stuck",
+        "chassis_breaker_state",
+        "process_resident_memory_bytes",
+    ] {
+        assert!(metrics.contains(metric), "{metric}");
+    }
+    assert!(!metrics.contains("chassis_call_duration_seconds_bucket"), "a histogram has its own name");
+}
+
+#[test]
+fn what_is_empty_when_all_is_well_is_a_panel_and_is_provoked() {
+    let dashboards = shipped();
+    let provoked = provoked::all().unwrap();
+    assert!(!provoked.is_empty());
+    for each in &provoked {
+        let page = dashboards.iter().find(|dashboard| dashboard.uid == each.dashboard);
+        let panel = page.and_then(|page| page.every_panel().find(|panel| panel.title == each.panel));
+        assert!(panel.is_some(), "there is no panel `{}` in {}", each.panel, each.dashboard);
+        assert!(each.times > 0 && !each.provoke.is_empty(), "{} is not provoked", each.panel);
+    }
+}
