@@ -66,7 +66,7 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// So long nothing else may be told beside it.
 const HOLD: Duration = Duration::from_secs(8);
 /// The flow whose queue fills up: each run takes long, and one is taken at a time.
-const SLOW_FLOW: &str = "description = \"Takes one message after the other, slowly.\"\n\n[input]\ntext = \"string\"\n\n\
+pub(crate) const SLOW_FLOW: &str = "description = \"Takes one message after the other, slowly.\"\n\n[input]\ntext = \"string\"\n\n\
     [[triggers]]\nkind = \"queue\"\nrole = \"messages\"\nqueue = \"observed_slowly\"\nprefetch = 1\n\n\
     [steps.slow]\ncall = \"api.request\"\ninput = { method = \"GET\", path = \"/health\" }\nundo = \"none\"\n";
 

@@ -1,6 +1,7 @@
 //! Every query of every panel, on the real Prometheus, after two minutes of load: each has data. What is rightly empty, or nought,
 //! on a healthy system is provoked with commands that an operator may type, and must show something then.
 
+use crate::alerts::SLOW_FLOW;
 use crate::ask::Asking;
 use crate::load::Load;
 use crate::prometheus::Prometheus;
@@ -69,7 +70,8 @@ const SEEN: Duration = Duration::from_secs(45);
 
 /// Runs it.
 pub async fn run() -> Result<Found> {
-    let stack = Stack::start(&Options::default()).await?;
+    let options = Options { flows: vec![("take-slowly", SLOW_FLOW)], ..Options::default() };
+    let stack = Stack::start(&options).await?;
     let host = stack.host().await?;
     let asking = Asking::new(&host)?;
     stack.scraped().await?;
@@ -246,6 +248,13 @@ mod tests {
         assert_eq!(panels[0].queries, ["rate(a{job=~\".+\"}[20s])"]);
         let unknown = json!({ "panels": [{ "title": "T", "targets": [{ "expr": "a{b=\"$c\"}" }] }] });
         assert!(collect(&unknown, &unknown, &mut panels).unwrap_err().to_string().contains("not known"));
+    }
+
+    #[test]
+    fn each_panel_of_the_list_is_there() {
+        let panels = read(&root().join("grafana/dashboards")).unwrap();
+        let quiet = quiet(&panels).unwrap();
+        assert!(quiet.iter().flat_map(|quiet| &quiet.provoke).all(|line| words(line).is_ok()));
     }
 
     #[test]

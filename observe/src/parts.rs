@@ -27,7 +27,7 @@ pub struct Options {
 /// A part of the proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Part {
-    /// Rules and their tests by promtool
+    /// Rules and their tests by promtool, dashboards by the rules of Grafana's linter and ours
     Rules,
     /// The runbooks' own commands
     Runbooks,
@@ -98,6 +98,8 @@ async fn one(part: Part, options: &Options, counts: &mut Counts) -> Result<()> {
             let found = rules::run()?;
             counts.set("alerts", found.alerts);
             counts.set("promtool_tests", found.promtool_tests);
+            counts.set("linter_rules", found.linter_rules);
+            counts.set("linter_findings", found.linter_findings);
             counts.wrong(found.wrong);
         }
         Part::Runbooks => {

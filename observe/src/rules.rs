@@ -1,5 +1,6 @@
 //! What needs no host: the rules and their tests by promtool, the dashboards by the linter.
 
+use crate::linter;
 use crate::stack::{root, tool};
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;
@@ -13,6 +14,10 @@ pub struct Found {
     pub alerts: usize,
     /// What promtool's tests assert: each point in time at which an alert fires, or is silent.
     pub promtool_tests: usize,
+    /// Rules of Grafana's linter that the dashboards are held to.
+    pub linter_rules: usize,
+    /// What they and ours find.
+    pub linter_findings: usize,
     /// What is wrong; a line each.
     pub wrong: Vec<String>,
 }
@@ -61,6 +66,11 @@ pub fn run() -> Result<Found> {
     }
     found.alerts = alerts.len();
     ensure!(found.alerts > 0, "there is no alert in {}", folder.display());
+    let (theirs, dashboards) = (linter::grafana(), linter::read(&root().join("grafana/dashboards"))?);
+    found.linter_rules = theirs.len();
+    let findings = linter::check(&[theirs, linter::house()].concat(), &dashboards);
+    found.linter_findings = findings.len();
+    found.wrong.extend(findings.iter().map(ToString::to_string));
     Ok(found)
 }
 
