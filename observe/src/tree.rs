@@ -160,11 +160,13 @@ fn errors(spans: &[Span], expected: &Expected, defects: &mut Vec<String>) {
             Some(_) if !span.failed && span.attributes.contains_key("error.type") => {
                 defects.push(format!("`{}` is well and has an error.type", span.name));
             }
-            None if span.failed && !children.is_empty() && !children.iter().any(|child| child.failed) => {
-                // A check of a step fails by itself, above a call that went well.
-                if !span.attributes.contains_key("error.type") {
-                    defects.push(format!("`{}` is failed, and nothing below it", span.name));
-                }
+            // A check of a step fails by itself, above a call that went well: it says with what.
+            None if span.failed
+                && !span.attributes.contains_key("error.type")
+                && !children.is_empty()
+                && !children.iter().any(|child| child.failed) =>
+            {
+                defects.push(format!("`{}` is failed, and nothing below it", span.name));
             }
             _ => {}
         }
