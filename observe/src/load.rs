@@ -123,5 +123,5 @@ async fn round(asking: &Asking) -> Result<()> {
 
 /// The id in create-user's answer.
 pub fn user_id(answer: &Value) -> Value {
-    answer["output"]["id"].clone()
+    answer["id"].clone()
 }

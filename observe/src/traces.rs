@@ -1,6 +1,7 @@
 //! Every shipped flow on the six real servers, and each one's trace read back from Jaeger.
 
 use crate::ask::{Answer, Asking, new_user};
+use crate::load::user_id;
 use crate::stack::{Options, Stack};
 use crate::tree::{self, Expected};
 use anyhow::{Context, Result, ensure};
@@ -79,8 +80,7 @@ async fn play(host: &Host, asking: &Asking) -> Result<Vec<Case>> {
     // What others left there was sent in traces that this Jaeger never had.
     asking.call("rabbitmq", "purge", &json!({ "queue": "welcome_messages" })).await?;
     let created = asking.completed("create-user", &new_user()).await?;
-    let id = created.body["output"]["id"].clone();
-    let id = json!({ "id": if id.is_null() { created.body["id"].clone() } else { id } });
+    let id = json!({ "id": user_id(&created.body) });
     add("create-user", &created, plain());
     add("get-user from the cache", &asking.completed("get-user", &id).await?, plain());
     let forgotten =

@@ -255,7 +255,8 @@ mod tests {
     fn a_whole_tree_has_no_defect_and_each_break_is_one() {
         let (spans, expected) = right();
         assert_eq!(defects(&spans, &expected), Vec::<String>::new());
-        let breaks: [(&str, fn(&mut Vec<Span>)); 8] = [
+        type Harm = fn(&mut Vec<Span>);
+        let breaks: [(&str, Harm); 8] = [
             ("orphan", |spans| spans[3].parent = "9".to_owned()),
             ("a gap", |spans| drop(spans.pop())),
             ("not within", |spans| spans[3].end = 90_000_000),
