@@ -348,7 +348,8 @@ fn check_metrics(made: &Made, metrics: &str) {
     assert_eq!(value_of(metrics, "chassis_calls_total", &labels), Some(1.0), "{title}");
     let labels = BTreeMap::from([("name", made.instance.clone()), ("operation", made.op.name.clone())]);
     assert_eq!(value_of(metrics, "chassis_call_duration_seconds_count", &labels), Some(1.0), "{title}");
-    if let Some((metric, labels)) = rules::expected(&made.op, &made.input, made.target()).metric {
+    if let Some((metric, mut labels)) = rules::expected(&made.op, &made.input, made.target()).metric {
+        labels.insert("name", made.instance.clone());
         check_buckets(&title, metrics, metric, &labels);
     }
     let counter = match made.op.telemetry.operation_type.as_deref() {
@@ -357,7 +358,10 @@ fn check_metrics(made: &Made, metrics: &str) {
         Some("receive") if made.op.item.is_none() => "messaging_client_consumed_messages_total",
         _ => return,
     };
-    let labels = BTreeMap::from([("messaging_operation_name", made.op.telemetry.operation.clone())]);
+    let labels = BTreeMap::from([
+        ("name", made.instance.clone()),
+        ("messaging_operation_name", made.op.telemetry.operation.clone()),
+    ]);
     assert!(value_of(metrics, counter, &labels).is_some_and(|value| value >= 1.0), "{title}: {counter}");
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Database {
 impl Database {
     pub fn new(metrics: &Metrics, common: Common<'_>, attributes: &mut Vec<KeyValue>) -> Self {
         let declared = common.declared;
-        let mut labels = Vec::new();
+        let mut labels = common.labels();
         if let Some(system) = &declared.system {
             common.text(("db.system.name", "db_system_name"), system, attributes, &mut labels);
         }

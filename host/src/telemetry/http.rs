@@ -52,7 +52,7 @@ impl Http {
         base: Option<Url>,
         attributes: &mut Vec<KeyValue>,
     ) -> Self {
-        let mut labels = Vec::new();
+        let mut labels = common.labels();
         common.server(true, attributes, &mut labels);
         let http = Self {
             // The operation is called like its method, or takes it from its input.

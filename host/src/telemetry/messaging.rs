@@ -61,7 +61,7 @@ struct Output {
 impl Messaging {
     pub fn new(metrics: &Metrics, common: Common<'_>, attributes: &mut Vec<KeyValue>) -> Self {
         let declared = common.declared;
-        let mut labels = Vec::new();
+        let mut labels = common.labels();
         if let Some(system) = &declared.system {
             common.text(("messaging.system", "messaging_system"), system, attributes, &mut labels);
         }

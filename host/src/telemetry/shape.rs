@@ -57,6 +57,7 @@ pub(super) enum Outcome<'a> {
 
 /// What the conventions have in common: where the server is, what it is called.
 pub(super) struct Common<'a> {
+    pub instance: &'a str,
     pub declared: &'a Declared,
     pub config: &'a Value,
     /// Pointers to what the configuration keeps secret.
@@ -97,6 +98,7 @@ impl Shape {
         let places = declared.server.as_deref().unwrap_or_default();
         let (address, server) = Address::configured(config, places, declared.default_port);
         let common = Common {
+            instance,
             declared,
             config,
             secrets: &manifest.secrets,
@@ -212,6 +214,11 @@ impl Shape {
 }
 
 impl<'a> Common<'a> {
+    /// The instance, beside the conventions' own labels: by them alone two of the same server could not be told apart.
+    pub fn labels(&self) -> Vec<Label> {
+        vec![label("name", self.instance)]
+    }
+
     /// `server.address`, and `server.port` unless it is the usual one and `always` does not want it.
     pub fn server(&self, always: bool, attributes: &mut Vec<KeyValue>, labels: &mut Vec<Label>) {
         let Some(address) = &self.address else { return };

@@ -8,8 +8,8 @@ use super::HERE;
 
 /// After it a description says what to do.
 const ADVICE: &str = "**If it looks bad:** ";
-/// The histogram that carries trace ids.
-const EXEMPLARS: &str = "chassis_call_duration_seconds_bucket";
+/// The histograms that carry trace ids.
+const EXEMPLARS: [&str; 2] = ["chassis_call_duration_seconds_bucket", "chassis_flow_duration_seconds_bucket"];
 /// Each outcome's colour, of calls and of runs.
 const CALLS: &[(&str, &str)] =
     &[("ok", "green"), ("error", "red"), ("refused", "orange"), ("cancelled", "#8e8e8e")];
@@ -37,7 +37,7 @@ pub const RULES: &[Rule] = &[
     },
     Rule {
         name: "chassis-exemplar-rule",
-        wants: "Where the time of calls is drawn, an exemplar leads to a trace; and only there is one asked for.",
+        wants: "Where the time of calls or runs is drawn, an exemplar leads to a trace; and only there is one asked for.",
         source: HERE,
         check: exemplars,
     },
@@ -85,7 +85,7 @@ fn legends(found: &mut Findings<'_>, dashboard: &Dashboard) {
 }
 
 fn exemplars(found: &mut Findings<'_>, dashboard: &Dashboard) {
-    let has = |target: &Target| target.expr.contains(EXEMPLARS);
+    let has = |target: &Target| EXEMPLARS.iter().any(|metric| target.expr.contains(metric));
     for panel in of_data(dashboard) {
         let drawn = ["timeseries", "heatmap"].contains(&&*panel.kind);
         if drawn && panel.targets.iter().any(has) && !panel.targets.iter().any(|target| target.exemplar) {
@@ -94,7 +94,7 @@ fn exemplars(found: &mut Findings<'_>, dashboard: &Dashboard) {
         for target in panel.targets.iter().filter(|target| target.exemplar && !(drawn && has(target))) {
             found.add(
                 panel.place(target),
-                format!("an exemplar is only of {EXEMPLARS}, in a curve or a heat map"),
+                format!("an exemplar is only of {}, in a curve or a heat map", EXEMPLARS.join(" and ")),
             );
         }
     }
