@@ -30,7 +30,7 @@ pub struct Found {
 /// All windows are divided by this: five minutes become fifteen seconds.
 const SHORTEN: u32 = 20;
 /// What has to go with it: times of the host that no rule knows.
-const HOST: &str = "\n[health]\ninterval = \"250ms\"\ntimeout = \"100ms\"\n";
+const HOST: &str = "\n[health]\ninterval = \"250ms\"\ntimeout = \"200ms\"\n";
 const BREAKER: &str = "breaker = { longest = \"1500ms\" }\n";
 /// How long an alert may take to be told, and to be over.
 const PATIENCE: Duration = Duration::from_secs(150);
