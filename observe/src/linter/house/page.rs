@@ -47,7 +47,7 @@ pub const RULES: &[Rule] = &[
 
 fn uids(found: &mut Findings<'_>, dashboard: &Dashboard) {
     let uid = &dashboard.uid;
-    if !uid.strip_prefix("chassis-").is_some_and(|name| !name.is_empty()) {
+    if uid.strip_prefix("chassis-").is_none_or(str::is_empty) {
         found.add("dashboard", format!("its uid is `{uid}`; it should begin with `chassis-`"));
     }
     if found.all.iter().filter(|other| other.uid == *uid).count() > 1 {
