@@ -1,4 +1,5 @@
 //! The shipped dashboards, by every rule.
+#![allow(clippy::unwrap_used)]
 
 use chassis_observe::linter::model::Dashboard;
 use chassis_observe::linter::{check, grafana, house, read};
