@@ -17,6 +17,7 @@ pub mod prometheus;
 pub mod rules;
 pub mod runbooks;
 pub mod shorten;
+pub mod slowly;
 pub mod stack;
 pub mod traces;
 pub mod tree;

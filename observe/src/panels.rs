@@ -1,10 +1,10 @@
 //! Every query of every panel, on the real Prometheus, after two minutes of load: each has data. What is rightly empty, or nought,
 //! on a healthy system is provoked with commands that an operator may type, and must show something then.
 
-use crate::alerts::SLOW_FLOW;
 use crate::ask::Asking;
 use crate::load::Load;
 use crate::prometheus::Prometheus;
+use crate::slowly;
 use crate::stack::{Options, Stack, root};
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -70,10 +70,11 @@ const SEEN: Duration = Duration::from_secs(45);
 
 /// Runs it.
 pub async fn run() -> Result<Found> {
-    let options = Options { flows: vec![("take-slowly", SLOW_FLOW)], ..Options::default() };
+    let options = Options { flows: vec![slowly::FLOW], ..Options::default() };
     let stack = Stack::start(&options).await?;
     let host = stack.host().await?;
     let asking = Asking::new(&host)?;
+    slowly::declare(&asking).await?;
     stack.scraped().await?;
     let load = Load::begin(&asking, 4);
     tokio::time::sleep(LOAD).await;

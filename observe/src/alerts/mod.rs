@@ -7,6 +7,7 @@ use self::cases::{Act, CASES, Case};
 use crate::ask::{Asking, new_user};
 use crate::load::Load;
 use crate::prometheus::Alert;
+use crate::slowly;
 use crate::stack::{Options, Stack};
 use anyhow::{Context, Result, ensure};
 use chassis_faults::host::Host;
@@ -36,13 +37,6 @@ const BREAKER: &str = "breaker = { longest = \"1500ms\" }\n";
 const PATIENCE: Duration = Duration::from_secs(150);
 /// So long nothing else may be told beside it.
 const HOLD: Duration = Duration::from_secs(8);
-/// The queue that fills up.
-const SLOW_QUEUE: &str = "observed_slowly";
-/// The flow whose queue fills up: each run takes long, and one is taken at a time.
-pub(crate) const SLOW_FLOW: &str = "description = \"Takes one message after the other, slowly.\"\n\n[input]\ntext = \"string\"\n\n\
-    [[triggers]]\nkind = \"queue\"\nrole = \"messages\"\nqueue = \"observed_slowly\"\nprefetch = 1\n\
-    input = { text = \"${message.body.text}\" }\n\n\
-    [steps.slow]\ncall = \"api.request\"\ninput = { method = \"GET\", path = \"/health\" }\nundo = \"none\"\n";
 
 /// The stack while the cases are played: the host may come and go.
 struct Scene {
@@ -63,15 +57,11 @@ struct Held {
 /// Runs all cases whose name or alert holds `only`, if that is given.
 pub async fn run(only: Option<&str>) -> Result<Found> {
     let policies = INSTANCES.map(|name| format!("\n[instances.{name}.policy]\n{BREAKER}")).concat();
-    let options = Options {
-        shorten: SHORTEN,
-        flows: vec![("take-slowly", SLOW_FLOW)],
-        host: HOST.to_owned() + &policies,
-    };
+    let options = Options { shorten: SHORTEN, flows: vec![slowly::FLOW], host: HOST.to_owned() + &policies };
     let stack = Stack::start(&options).await?;
     let host = stack.host().await?;
     let asking = Asking::new(&host)?;
-    asking.call("rabbitmq", "declare", &json!({ "queue": SLOW_QUEUE })).await?;
+    slowly::declare(&asking).await?;
     stack.scraped().await?;
     let mut scene = Scene { stack, host: Some(host), asking };
     let load = Load::of_reads(&scene.asking);
@@ -214,7 +204,7 @@ impl Scene {
                     "operation": "request" }),
                 )
                 .await?;
-                let input = json!({ "queue": SLOW_QUEUE, "body": { "text": "one more" } });
+                let input = json!({ "queue": slowly::QUEUE, "body": { "text": "one more" } });
                 held.load = Some(Load::of_call(&self.asking, 1, PAUSE, "rabbitmq", "publish", input));
             }
         }
@@ -236,7 +226,7 @@ impl Scene {
         let host = self.host.as_ref().context("no host runs")?;
         host.clear().await?;
         host.limit_files(FILES)?;
-        let _ = self.asking.call("rabbitmq", "purge", &json!({ "queue": SLOW_QUEUE })).await;
+        let _ = self.asking.call("rabbitmq", "purge", &json!({ "queue": slowly::QUEUE })).await;
         self.resume().await
     }
 
