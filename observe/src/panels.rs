@@ -2,11 +2,13 @@
 //! on a healthy system is provoked with commands that an operator may type, and must show something then.
 
 use crate::ask::Asking;
+use crate::linter;
 use crate::load::Load;
 use crate::prometheus::Prometheus;
 use crate::slowly;
 use crate::stack::{Options, Stack, root};
 use anyhow::{Context, Result, bail, ensure};
+use chassis_faults::host::Host;
 use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
@@ -81,6 +83,7 @@ pub async fn run() -> Result<Found> {
     let panels = read(&root().join("grafana/dashboards"))?;
     let quiet = quiet(&panels)?;
     let mut found = Found { panels: panels.len(), ..Found::default() };
+    found.empty.extend(unknown_metrics(&host).await?);
     for panel in &panels {
         let is = |quiet: &&Quiet| quiet.dashboard == panel.dashboard && quiet.panel == panel.title;
         let listed = quiet.iter().find(is);
@@ -103,6 +106,15 @@ pub async fn run() -> Result<Found> {
     ensure!(rounds > 50, "the load came to {rounds} rounds only: {}", host.log_tail());
     host.stop().await?;
     Ok(found)
+}
+
+/// The metrics that a page asks for, in a panel or a mark, and that the host does not have; a line each.
+async fn unknown_metrics(host: &Host) -> Result<Vec<String>> {
+    let text = reqwest::get(format!("{}/metrics", host.base())).await?.text().await?;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let known = types.map(str::to_owned).collect();
+    let dashboards = linter::read(&root().join("grafana/dashboards"))?;
+    Ok(linter::unknown_metrics(&dashboards, &known).iter().map(ToString::to_string).collect())
 }
 
 /// A panel that has nothing to show while all is well: it is as it is said to be, and shows something when it is provoked.
