@@ -32,6 +32,7 @@ after = ["said"]
 undo = "none"
 "#;
 
+const BACK: &str = "[steps.broken]\ncall = \"bad.panic\"\nundo = \"none\"\n";
 const DOZE: &str = "[steps.doze]\ncall = \"voice.sleep\"\ninput = { ms = 200 }\nundo = \"none\"\n";
 
 struct Host {
@@ -44,6 +45,7 @@ impl Host {
         let house = House::new("");
         house.write("flows/jam.toml", JAM);
         house.write("flows/doze.toml", DOZE);
+        house.write("flows/back.toml", BACK);
         house.write(
             "host.toml",
             &format!(
@@ -140,6 +142,17 @@ async fn each_bad_event_is_counted_in_a_series_that_was_there_before() {
         let many = name.contains("overhead") || name.contains("journal");
         assert!(if many { value >= 1.0 } else { value == 1.0 }, "{name} {labels:?}: {value}");
     }
+    Arc::into_inner(host.app).unwrap().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_that_went_back_is_counted_by_what_sent_it_back() {
+    let host = Host::start().await;
+    let back = host.app.engine.run("back", json!({}), Context::default()).await.unwrap();
+    let code = back.error.unwrap().failure.code();
+    assert_eq!((back.state.as_str(), code.as_str()), ("undone", "internal"));
+    let labels = [("flow", "back"), ("outcome", "undone"), ("code", "internal")];
+    assert_eq!(host.value("chassis_flow_runs_total", &labels), Some(1.0));
     Arc::into_inner(host.app).unwrap().stop().await;
 }
 

@@ -7,6 +7,7 @@ use super::state::RunState;
 use crate::error::CallFailure;
 use crate::telemetry::{Active, FlowTelemetry, ProcessSpan, SpanGuard, Telemetry};
 use arc_swap::ArcSwap;
+use chassis_abi::Code;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind};
 use serde_json::Value;
@@ -81,11 +82,17 @@ impl Spans {
     }
 
     /// Counts a run that ended.
-    pub fn ended(&self, span: &mut Span, flow: &str, state: RunState, elapsed: Duration) {
+    pub fn ended(
+        &self,
+        span: &mut Span,
+        flow: &str,
+        (state, code): (RunState, Option<Code>),
+        elapsed: Duration,
+    ) {
         if let Some(guard) = &mut span.guard {
             guard.set("chassis.outcome", state.as_str());
         }
-        self.with(flow, |flow| flow.finished(state.as_str(), elapsed, span.context()));
+        self.with(flow, |flow| flow.finished(state.as_str(), code, elapsed, span.context()));
     }
 
     /// Measures a step's work, or that of one of its items.

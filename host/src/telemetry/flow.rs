@@ -1,9 +1,11 @@
 //! The metrics of flows. Their handles are made when a flow is known, so that a run looks none up.
 
 use super::Telemetry;
+use super::failure::ByCode;
 use super::histogram::Buckets;
 use super::metrics::{Metrics, label};
 use ::metrics::{Counter, Gauge, Histogram, Label};
+use chassis_abi::Code;
 use opentelemetry::trace::SpanContext;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +15,11 @@ use std::time::Duration;
 pub struct FlowTelemetry(Arc<Handles>);
 
 struct Handles {
+    flow: String,
+    metrics: Metrics,
     ended: [(&'static str, Counter); ENDS.len()],
+    /// With the code of what sent the run back: whose fault it was.
+    undone: Arc<ByCode<Counter>>,
     duration: Arc<Buckets>,
     stuck: Gauge,
     active: Gauge,
@@ -43,7 +49,10 @@ impl Telemetry {
             (outcome, metrics.counter("chassis_flow_runs_total", labels))
         });
         FlowTelemetry(Arc::new(Handles {
+            flow: flow.to_owned(),
+            metrics: metrics.clone(),
             ended,
+            undone: Arc::new(ByCode::new()),
             duration: metrics.buckets("chassis_flow_duration_seconds", of()),
             stuck: metrics.gauge("chassis_flow_stuck", of()),
             active: metrics.gauge("chassis_flow_active", of()),
@@ -57,9 +66,10 @@ impl FlowTelemetry {
     pub fn with_steps_of(&self, earlier: &Self) -> Self {
         let gone = earlier.0.steps.iter().filter(|step| self.step(&step.name).is_none()).cloned();
         let steps = self.0.steps.iter().cloned().chain(gone).collect();
-        let Handles { ended, duration, stuck, active, .. } = &*self.0;
-        let (ended, duration) = (ended.clone(), duration.clone());
-        Self(Arc::new(Handles { ended, duration, stuck: stuck.clone(), active: active.clone(), steps }))
+        let Handles { flow, metrics, ended, undone, duration, stuck, active, .. } = &*self.0;
+        let (flow, metrics, ended, undone) = (flow.clone(), metrics.clone(), ended.clone(), undone.clone());
+        let (duration, stuck, active) = (duration.clone(), stuck.clone(), active.clone());
+        Self(Arc::new(Handles { flow, metrics, ended, undone, duration, stuck, active, steps }))
     }
 
     /// A run of it is under way here.
@@ -68,12 +78,30 @@ impl FlowTelemetry {
         Active(self.0.active.clone())
     }
 
-    /// A run is over, whose span this is. `outcome` is one of the engine's own words.
-    pub fn finished(&self, outcome: &'static str, elapsed: Duration, context: &SpanContext) {
-        if let Some((_, count)) = self.0.ended.iter().find(|(known, _)| *known == outcome) {
-            count.increment(1);
+    /// A run is over, whose span this is. `outcome` is one of the engine's own words, `code` that of what sent it back.
+    pub fn finished(
+        &self,
+        outcome: &'static str,
+        code: Option<Code>,
+        elapsed: Duration,
+        context: &SpanContext,
+    ) {
+        let handles = &*self.0;
+        match code.filter(|_| outcome == "undone") {
+            Some(code) => {
+                let made = |code| {
+                    let outcome = Label::from_static_parts("outcome", "undone");
+                    let labels = vec![label("flow", &handles.flow), outcome, label("code", code)];
+                    handles.metrics.counter("chassis_flow_runs_total", labels)
+                };
+                handles.undone.get(code, made).increment(1);
+            }
+            None => {
+                let known = handles.ended.iter().find(|(known, _)| *known == outcome);
+                known.inspect(|(_, count)| count.increment(1));
+            }
         }
-        self.0.duration.record_of(elapsed.as_secs_f64(), context);
+        handles.duration.record_of(elapsed.as_secs_f64(), context);
     }
 
     /// A step's work, or that of one of its items, is over.

@@ -279,7 +279,8 @@ impl Progress {
     /// How it stands, for whoever waits for it.
     pub(super) fn outcome(&mut self) -> RunOutcome {
         let elapsed = self.elapsed();
-        self.engine.spans.ended(&mut self.span, &self.flow.name, self.history.state, elapsed);
+        let code = self.history.error.as_ref().map(|error| error.failure.code());
+        self.engine.spans.ended(&mut self.span, &self.flow.name, (self.history.state, code), elapsed);
         RunOutcome {
             run_id: self.run_id.to_string(),
             flow: self.flow.name.clone(),
