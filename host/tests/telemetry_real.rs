@@ -87,21 +87,25 @@ async fn a_run_is_one_trace_and_a_processed_message_links_to_it() {
     let labels = |pairs: &[(&'static str, &str)]| -> BTreeMap<&'static str, String> {
         pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
     };
+    let of_messages =
+        |operation: &str| labels(&[("name", "messages"), ("messaging_operation_name", operation)]);
     for (metric, of) in [
         (
             "chassis_calls_total",
             labels(&[("name", "users"), ("operation", "query_stream"), ("outcome", "ok")]),
         ),
-        ("messaging_client_consumed_messages_total", labels(&[("messaging_operation_name", "receive")])),
-        ("messaging_client_consumed_messages_total", labels(&[("messaging_operation_name", "consume")])),
+        ("messaging_client_consumed_messages_total", of_messages("receive")),
+        ("messaging_client_consumed_messages_total", of_messages("consume")),
         ("messaging_process_duration_seconds_count", labels(&[])),
         ("chassis_flow_duration_seconds_count", labels(&[("flow", "create-user")])),
         ("chassis_plugin_info", labels(&[("plugin", "embedded"), ("isolation", "none")])),
     ] {
         assert_eq!(value_of(&metrics, metric, &of), Some(1.0), "{metric} {of:?}");
     }
-    let sent = labels(&[("messaging_operation_name", "publish")]);
-    assert_eq!(value_of(&metrics, "messaging_client_sent_messages_total", &sent), Some(2.0));
+    assert_eq!(
+        value_of(&metrics, "messaging_client_sent_messages_total", &of_messages("publish")),
+        Some(2.0)
+    );
     assert_eq!(value_of(&metrics, "chassis_bulkhead_in_flight", &labels(&[("name", "users")])), Some(0.0));
     for metric in ["chassis_spans_dropped_total", "process_resident_memory_bytes", "chassis_runtime_workers"]
     {
