@@ -5,7 +5,7 @@ use reqwest::{Client, Method};
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
@@ -20,13 +20,24 @@ pub struct Host {
 }
 
 /// The variable that makes this program the host itself, so that a test needs no other binary.
-pub const AS_HOST: &str = "CHASSIS_FAULTS_AS_HOST";
+const AS_HOST: &str = "CHASSIS_FAULTS_AS_HOST";
 /// The host's binary, where another than this one is meant.
 const BINARY: &str = "CHASSIS_HOST";
 /// How long a host may take to be ready: it takes up the runs of the one before it.
 const READY: Duration = Duration::from_secs(60);
 /// The longest that one request may take.
 const REQUEST: Duration = Duration::from_secs(30);
+
+/// What a program does that starts itself as a host: it is one where it was asked to, and otherwise does its own work.
+pub fn main(work: impl FnOnce() -> Result<ExitCode>) -> ExitCode {
+    if std::env::var_os(AS_HOST).is_some() {
+        return chassis::cli::main();
+    }
+    work().unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
 
 impl Host {
     /// Starts one with this configuration; its log goes to a file beside it. Returns when it is ready.

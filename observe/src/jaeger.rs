@@ -71,13 +71,6 @@ impl Jaeger {
         spans(&answer.json().await?)
     }
 
-    /// The services that have spans.
-    pub async fn services(&self) -> Result<Vec<String>> {
-        let answer: Value = self.get("/api/v3/services").await?;
-        let names = answer["services"].as_array().context("no services")?;
-        Ok(names.iter().filter_map(|name| name.as_str().map(str::to_owned)).collect())
-    }
-
     /// Service Performance Monitoring: calls a second by operation, of the last minutes.
     pub async fn call_rates(&self, service: &str) -> Result<BTreeMap<String, f64>> {
         let query = format!(

@@ -44,16 +44,9 @@ impl Load {
     }
 
     /// One call again and again, with a pause between.
-    pub fn of_call(
-        asking: &Asking,
-        workers: usize,
-        pause: Duration,
-        instance: &str,
-        operation: &str,
-        input: Value,
-    ) -> Self {
+    pub fn of_call(asking: &Asking, workers: usize, instance: &str, operation: &str, input: Value) -> Self {
         let what = Arc::new((instance.to_owned(), operation.to_owned(), input));
-        Self::of(asking, workers, pause, move |asking| {
+        Self::of(asking, workers, PAUSE, move |asking| {
             let what = what.clone();
             async move { asking.call(&what.0, &what.1, &what.2).await.map(drop) }
         })

@@ -3,6 +3,7 @@
 
 use crate::ask::Asking;
 use crate::linter;
+use crate::linter::model::Dashboard;
 use crate::load::Load;
 use crate::prometheus::Prometheus;
 use crate::slowly;
@@ -10,8 +11,6 @@ use crate::stack::{Options, Stack, root};
 use anyhow::{Context, Result, bail, ensure};
 use chassis_faults::host::Host;
 use serde::Deserialize;
-use serde_json::Value;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 use tokio::process::Command;
@@ -29,13 +28,13 @@ pub struct Found {
 
 /// A panel and its queries, with the variables filled in.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Panel {
+struct Panel {
     /// The dashboard's uid.
-    pub dashboard: String,
+    dashboard: String,
     /// Its title.
-    pub title: String,
+    title: String,
     /// Its queries.
-    pub queries: Vec<String>,
+    queries: Vec<String>,
 }
 
 /// A panel that has nothing to show while all is well.
@@ -80,7 +79,8 @@ pub async fn run() -> Result<Found> {
     stack.scraped().await?;
     let load = Load::begin(&asking, 4);
     tokio::time::sleep(LOAD).await;
-    let panels = read(&root().join("grafana/dashboards"))?;
+    let dashboards = linter::read(&root().join("grafana/dashboards"))?;
+    let panels = panels(&dashboards)?;
     let quiet = quiet(&panels)?;
     let mut found = Found { panels: panels.len(), ..Found::default() };
     for panel in &panels {
@@ -102,7 +102,7 @@ pub async fn run() -> Result<Found> {
         }
     }
     // By now each has been met: some are there from their first event on.
-    found.empty.extend(unknown_metrics(&host).await?);
+    found.empty.extend(unknown_metrics(&host, &dashboards).await?);
     let rounds = load.end().await;
     ensure!(rounds > 50, "the load came to {rounds} rounds only: {}", host.log_tail());
     host.stop().await?;
@@ -110,12 +110,11 @@ pub async fn run() -> Result<Found> {
 }
 
 /// The metrics that a page asks for, in a panel or a mark, and that the host does not have; a line each.
-async fn unknown_metrics(host: &Host) -> Result<Vec<String>> {
+async fn unknown_metrics(host: &Host, dashboards: &[Dashboard]) -> Result<Vec<String>> {
     let text = reqwest::get(format!("{}/metrics", host.base())).await?.text().await?;
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let known = types.map(str::to_owned).collect();
-    let dashboards = linter::read(&root().join("grafana/dashboards"))?;
-    Ok(linter::unknown_metrics(&dashboards, &known).iter().map(ToString::to_string).collect())
+    Ok(linter::unknown_metrics(dashboards, &known).iter().map(ToString::to_string).collect())
 }
 
 /// A panel that has nothing to show while all is well: it is as it is said to be, and shows something when it is provoked.
@@ -149,7 +148,7 @@ async fn has_data(prometheus: &Prometheus, panel: &Panel, not_nought: bool) -> R
 }
 
 /// One command line of `chassis`, with the host's own configuration.
-pub async fn type_in(stack: &Stack, line: &str) -> Result<String> {
+async fn type_in(stack: &Stack, line: &str) -> Result<String> {
     let binary = crate::stack::tool("CHASSIS_HOST")?;
     let mut command = Command::new(binary);
     command.args(words(line)?).arg("--config").arg(stack.path("host.toml"));
@@ -187,87 +186,55 @@ fn quiet(panels: &[Panel]) -> Result<Vec<Quiet>> {
     Ok(list.panel)
 }
 
-/// The panels of every dashboard in a folder.
-pub fn read(folder: &Path) -> Result<Vec<Panel>> {
-    let mut files: Vec<_> = std::fs::read_dir(folder)?.collect::<Result<_, _>>()?;
-    files.sort_by_key(|file| file.file_name());
+/// The panels of every page, with what Grafana puts in when everything is chosen.
+fn panels(dashboards: &[Dashboard]) -> Result<Vec<Panel>> {
     let mut panels = Vec::new();
-    for file in files {
-        let text = std::fs::read_to_string(file.path())?;
-        let dashboard: Value =
-            serde_json::from_str(&text).with_context(|| format!("{} is no JSON", file.path().display()))?;
-        collect(&dashboard, &dashboard, &mut panels)?;
+    for dashboard in dashboards {
+        let value = |name: &str| match name {
+            "__rate_interval" => Some(RATE_INTERVAL.to_owned()),
+            "__range" => Some(format!("{}s", LOAD.as_secs())),
+            _ => {
+                let known = dashboard.templating.list.iter().find(|variable| variable.name == name);
+                known.map(|variable| variable.all_value.clone().unwrap_or_else(|| ".+".to_owned()))
+            }
+        };
+        for panel in dashboard.every_panel() {
+            let title = panel.title.clone();
+            let queries: Vec<String> =
+                panel.targets.iter().map(|target| linter::fill(&target.expr, value)).collect();
+            ensure!(!queries.is_empty(), "the panel `{title}` asks nothing");
+            if let Some(query) = queries.iter().find(|query| query.contains('$')) {
+                bail!("the panel `{title}` has a variable that is not known: {query}");
+            }
+            panels.push(Panel { dashboard: dashboard.uid.clone(), title, queries });
+        }
     }
-    ensure!(!panels.is_empty(), "there is no panel in {}", folder.display());
     Ok(panels)
-}
-
-/// Panels may stand in rows.
-fn collect(dashboard: &Value, above: &Value, panels: &mut Vec<Panel>) -> Result<()> {
-    for panel in above["panels"].as_array().into_iter().flatten() {
-        if panel["type"] == "row" {
-            collect(dashboard, panel, panels)?;
-            continue;
-        }
-        let targets = panel["targets"].as_array().cloned().unwrap_or_default();
-        let queries: Vec<String> = targets
-            .iter()
-            .filter_map(|target| target["expr"].as_str())
-            .map(|query| fill(query, dashboard))
-            .collect();
-        let title = panel["title"].as_str().unwrap_or_default().to_owned();
-        if panel["type"] == "text" {
-            continue;
-        }
-        ensure!(!queries.is_empty(), "the panel `{title}` asks nothing");
-        if let Some(query) = queries.iter().find(|query| query.contains('$')) {
-            bail!("the panel `{title}` has a variable that is not known: {query}");
-        }
-        let dashboard = dashboard["uid"].as_str().unwrap_or_default().to_owned();
-        panels.push(Panel { dashboard, title, queries });
-    }
-    Ok(())
-}
-
-/// Puts in what Grafana puts in when everything is chosen.
-fn fill(query: &str, dashboard: &Value) -> String {
-    let mut filled = query.replace("$__rate_interval", RATE_INTERVAL).replace("$__interval", "5s");
-    filled = filled.replace("$__range", &format!("{}s", LOAD.as_secs()));
-    for variable in dashboard["templating"]["list"].as_array().into_iter().flatten() {
-        let name = variable["name"].as_str().unwrap_or_default();
-        let all = variable["allValue"].as_str().unwrap_or(".+");
-        for form in [format!("${{{name}:regex}}"), format!("${{{name}}}"), format!("${name}")] {
-            filled = filled.replace(&form, all);
-        }
-    }
-    filled
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use std::path::Path;
+
+    fn parsed(text: &str) -> Dashboard {
+        Dashboard::parse(text, Path::new("page.json")).unwrap()
+    }
 
     #[test]
-    fn variables_are_filled_in_and_rows_are_opened() {
-        let dashboard = json!({
-            "uid": "chassis-x",
-            "templating": { "list": [{ "name": "job", "allValue": ".+" }] },
-            "panels": [{ "type": "row", "panels": [
-                { "type": "stat", "title": "T", "targets": [{ "expr": "rate(a{job=~\"$job\"}[$__rate_interval])" }] }
-            ] }],
-        });
-        let mut panels = Vec::new();
-        collect(&dashboard, &dashboard, &mut panels).unwrap();
-        assert_eq!(panels[0].queries, ["rate(a{job=~\".+\"}[20s])"]);
-        let unknown = json!({ "panels": [{ "title": "T", "targets": [{ "expr": "a{b=\"$c\"}" }] }] });
-        assert!(collect(&unknown, &unknown, &mut panels).unwrap_err().to_string().contains("not known"));
+    fn variables_are_filled_in_and_one_that_is_not_known_is_told() {
+        let mut page = parsed(include_str!("linter/good.json"));
+        let filled = panels(std::slice::from_ref(&page)).unwrap();
+        assert!(filled.iter().flat_map(|panel| &panel.queries).all(|query| !query.contains('$')));
+        assert!(filled.iter().flat_map(|panel| &panel.queries).any(|query| query.contains("[20s]")));
+        page.templating.list.clear();
+        assert!(panels(&[page]).unwrap_err().to_string().contains("not known"));
     }
 
     #[test]
     fn each_panel_of_the_list_is_there() {
-        let panels = read(&root().join("grafana/dashboards")).unwrap();
-        let quiet = quiet(&panels).unwrap();
+        let dashboards = linter::read(&root().join("grafana/dashboards")).unwrap();
+        let quiet = quiet(&panels(&dashboards).unwrap()).unwrap();
         assert!(quiet.iter().flat_map(|quiet| &quiet.provoke).all(|line| words(line).is_ok()));
     }
 

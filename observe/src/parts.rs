@@ -19,7 +19,7 @@ pub struct Options {
     /// The counts as one line of JSON
     #[arg(long)]
     json: bool,
-    /// Of the faults only those whose name or alert holds this
+    /// Of the faults only those whose name, alert or instance holds this
     #[arg(long)]
     only: Option<String>,
 }

@@ -1,7 +1,6 @@
 //! A program of the stack as a process on ports of its own: started, waited for, ended when it is dropped.
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,7 +11,6 @@ const READY: Duration = Duration::from_secs(60);
 
 /// A program that runs.
 pub struct Process {
-    name: &'static str,
     child: Child,
     log: PathBuf,
 }
@@ -24,7 +22,7 @@ impl Process {
         let file = std::fs::File::options().create(true).append(true).open(&log)?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
-        let mut process = Self { name, child, log };
+        let mut process = Self { child, log };
         let begun = Instant::now();
         loop {
             if reqwest::get(ready).await.is_ok_and(|answer| answer.status().is_success()) {
@@ -40,24 +38,9 @@ impl Process {
         }
     }
 
-    /// Lets it stand still: connections to it stay, and nothing comes back.
-    pub fn freeze(&self) -> Result<()> {
-        self.signal(Signal::STOP)
-    }
-
-    /// Lets it go on.
-    pub fn thaw(&self) -> Result<()> {
-        self.signal(Signal::CONT)
-    }
-
     /// The end of its log.
-    pub fn log_tail(&self) -> String {
+    fn log_tail(&self) -> String {
         chassis_faults::host::tail(&self.log)
-    }
-
-    fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(self.child.id() as i32).context("no such process")?;
-        kill_process(pid, signal).with_context(|| format!("cannot signal {}", self.name))
     }
 }
 

@@ -72,14 +72,6 @@ impl Prometheus {
             .collect())
     }
 
-    /// The names of the alerts that fire, as Prometheus sees it.
-    pub async fn firing(&self) -> Result<BTreeSet<String>> {
-        let answer = self.get("/api/v1/alerts", &[]).await?;
-        let alerts = answer["alerts"].as_array().cloned().unwrap_or_default();
-        let firing = alerts.iter().filter(|alert| alert["state"] == "firing");
-        Ok(firing.filter_map(|alert| alert["labels"]["alertname"].as_str().map(str::to_owned)).collect())
-    }
-
     /// The targets that are up, by job.
     pub async fn jobs_up(&self) -> Result<BTreeSet<String>> {
         let up = self.query("up == 1").await?;

@@ -29,7 +29,7 @@ pub struct Options {
     /// Take what `cargo xtask test` has built a moment ago
     #[arg(long, conflicts_with = "release")]
     built: bool,
-    /// Of the faults only those whose name or alert holds this
+    /// Of the faults only those whose name, alert or instance holds this
     #[arg(long)]
     only: Option<String>,
 }

@@ -54,8 +54,12 @@ struct Held {
     jaeger_gone: bool,
 }
 
-/// Runs all cases whose name or alert holds `only`, if that is given.
+/// Runs all cases whose name, alert or blamed instance holds `only`, if that is given.
 pub async fn run(only: Option<&str>) -> Result<Found> {
+    let meant = |text: &str| only.is_none_or(|only| text.contains(only));
+    let chosen: Vec<&Case> =
+        CASES.iter().filter(|case| [case.name, case.alert, case.blamed].into_iter().any(meant)).collect();
+    ensure!(!chosen.is_empty(), "no fault, alert or instance is called so: {}", only.unwrap_or_default());
     let policies = INSTANCES.map(|name| format!("\n[instances.{name}.policy]\n{BREAKER}")).concat();
     let options = Options { shorten: SHORTEN, flows: vec![slowly::FLOW], host: HOST.to_owned() + &policies };
     let stack = Stack::start(&options).await?;
@@ -68,10 +72,7 @@ pub async fn run(only: Option<&str>) -> Result<Found> {
     let mut found = Found::default();
     // Rates need a while to be there.
     tokio::time::sleep(Duration::from_secs(20)).await;
-    for case in CASES
-        .iter()
-        .filter(|case| only.is_none_or(|only| case.name.contains(only) || case.alert.contains(only)))
-    {
+    for case in &chosen {
         found.faults += 1;
         for last in [false, true] {
             let begun = Instant::now();
@@ -166,8 +167,7 @@ impl Scene {
                 let text = |name: &str| fault[name].as_str().unwrap_or_default();
                 let input = serde_json::from_str(input)?;
                 // More than the bulkhead's 25, and not so many refusals that the host itself is busy.
-                held.load =
-                    Some(Load::of_call(&self.asking, 40, PAUSE, text("instance"), text("operation"), input));
+                held.load = Some(Load::of_call(&self.asking, 40, text("instance"), text("operation"), input));
             }
             Act::Runs(faults) => {
                 for fault in *faults {
@@ -205,7 +205,7 @@ impl Scene {
                 )
                 .await?;
                 let input = json!({ "queue": slowly::QUEUE, "body": { "text": "one more" } });
-                held.load = Some(Load::of_call(&self.asking, 1, PAUSE, "rabbitmq", "publish", input));
+                held.load = Some(Load::of_call(&self.asking, 1, "rabbitmq", "publish", input));
             }
         }
         Ok(())
@@ -254,8 +254,6 @@ impl Scene {
 }
 
 const INSTANCES: [&str; 6] = ["postgres", "mongodb", "redis", "rabbitmq", "elasticsearch", "http-api"];
-/// Between two calls of somebody who asks on and on.
-const PAUSE: Duration = Duration::from_millis(50);
 /// The limit of files when nothing is wrong with it.
 const FILES: u64 = 4096;
 
