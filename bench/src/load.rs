@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 /// How long one side of one round runs.
-const SLICE: Duration = Duration::from_millis(700);
+pub const SLICE: Duration = Duration::from_millis(700);
 
 /// Calls a second, `width` at a time, for one slice. `call` is told a running number.
 pub async fn rate<F, C>(width: u64, call: C) -> Result<f64>

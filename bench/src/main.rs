@@ -7,6 +7,7 @@ mod flows;
 mod load;
 mod policies;
 mod sink;
+mod spin;
 mod stats;
 mod telemetry;
 
@@ -20,6 +21,7 @@ fn main() -> Result<()> {
         Some("flows") => flows::run(json),
         Some("policies") => policies::run(json),
         Some("telemetry") => telemetry::run(json),
+        Some("spin") => spin::run(&arguments[1..]),
         Some("otlp-sink") => sink::run(),
         Some("load") => boundary::load::child(),
         _ => bail!("say which benchmark: boundary, flows, policies, telemetry"),

@@ -12,7 +12,7 @@ use chassis_abi::Code;
 use flow_support::{Fault, Script, shipped, stores};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use std::sync::Arc;
@@ -58,7 +58,7 @@ impl Calls for Busy {
         self.script.system(role, operation)
     }
 
-    fn roles(&self) -> Map<String, Value> {
+    fn roles(&self) -> Arc<Value> {
         self.script.roles()
     }
 }

@@ -8,7 +8,7 @@ use chassis_loader::{Call, Plugin};
 use serde_json::json;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 // Short rounds and many of them: on a busy machine most rounds are then whole, and the median is one of those.
 const CALLS: u32 = 5_000;
@@ -44,4 +44,22 @@ pub async fn measure(plugin: &Arc<Plugin>) -> Result<f64> {
         }
     }
     Ok(median(&added))
+}
+
+/// The boundary's side alone, for a profiler: calls a second.
+pub async fn spin(plugin: &Arc<Plugin>, slice: Duration) -> Result<f64> {
+    let instance = chassis_loader::create(plugin, "echo", &json!({}), Bare::here())?;
+    let operation = plugin.manifest().operations.iter().position(|one| one.name == "echo_bytes");
+    let operation = u32::try_from(operation.context("echo has no operation echo_bytes")?)?;
+    let raw = Bytes::from_static(b"sixteen bytes!!!");
+    let begun = Instant::now();
+    let mut done = 0.0;
+    while begun.elapsed() < slice {
+        for _ in 0..CALLS {
+            let call = Call { operation, raw: raw.clone(), ..Call::default() };
+            black_box(instance.call(call).await?.raw());
+        }
+        done += f64::from(CALLS);
+    }
+    Ok(done / begun.elapsed().as_secs_f64())
 }

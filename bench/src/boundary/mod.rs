@@ -1,7 +1,7 @@
 //! What the boundary, the policies and the telemetry cost, against the driver called directly.
 
 pub mod direct;
-mod echo;
+pub mod echo;
 mod edge;
 mod idle;
 pub mod load;
@@ -63,7 +63,7 @@ pub fn plugins_dir() -> Result<PathBuf> {
     folder.map(PathBuf::from).context("CHASSIS_PLUGINS_DIR is not set: run `cargo xtask bench boundary`")
 }
 
-fn load_plugin(folder: &Path, name: &str, generations: &Path) -> Result<Arc<Plugin>> {
+pub fn load_plugin(folder: &Path, name: &str, generations: &Path) -> Result<Arc<Plugin>> {
     let file = format!("{}chassis_{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);
     let example =
         format!("{}chassis_example_{name}{}", std::env::consts::DLL_PREFIX, std::env::consts::DLL_SUFFIX);

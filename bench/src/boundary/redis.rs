@@ -1,7 +1,7 @@
 //! GET on a real Redis: through the boundary alone, and through all of the host.
 
 use super::{Bare, ROUNDS, direct, load_plugin};
-use crate::load::rate;
+use crate::load::{SLICE, rate, rate_for};
 use crate::stats::Pairs;
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -14,6 +14,7 @@ use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState}
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// Ratios, ours over the driver's.
@@ -106,8 +107,12 @@ fn config(folder: &Path, endpoint: &str) -> Result<Config> {
 }
 
 async fn driver(width: u64) -> Result<f64> {
+    driver_for(SLICE, width).await
+}
+
+async fn driver_for(slice: Duration, width: u64) -> Result<f64> {
     let connection = direct::connect().await?;
-    rate(width, move |_| {
+    rate_for(slice, width, move |_| {
         let mut connection = connection.clone();
         async move {
             let value = direct::get(&mut connection).await?;
@@ -132,4 +137,36 @@ pub async fn host_call(get: OperationRef, json: Bytes, traced: bool) -> Result<(
     let reply = get.call(request).await.map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
     anyhow::ensure!(reply.json().len() > direct::VALUE.len(), "a wrong value");
     Ok(())
+}
+
+/// One side alone, for a profiler, 64 at a time: calls a second.
+pub async fn spin(what: &str, slice: Duration, folder: &Path, endpoint: &str) -> Result<f64> {
+    let temporary = tempfile::tempdir()?;
+    direct::connect().await?;
+    let input = Bytes::from(json!({ "key": direct::KEY }).to_string());
+    match what {
+        "driver" => driver_for(slice, 64).await,
+        "get" | "get-raw" => {
+            let plugin = load_plugin(folder, "redis", &temporary.path().join("generations"))?;
+            let bare =
+                chassis_loader::create(&plugin, "bare", &json!({ "url": direct::url()? }), Bare::here())?;
+            let bare = Arc::new(bare);
+            let name = if what == "get" { "get" } else { "get_raw" };
+            let at = plugin.manifest().operations.iter().position(|operation| operation.name == name);
+            let operation = u32::try_from(at.context("no such operation")?)?;
+            rate_for(slice, 64, move |_| bare_call(bare.clone(), operation, input.clone())).await
+        }
+        _ => {
+            let app = App::start(config(temporary.path(), endpoint)?).await?;
+            let get = app.registry.operation("redis", "get")?.to_ref();
+            let every = if what == "host" { 10 } else { 1 };
+            let rate =
+                rate_for(slice, 64, move |n| host_call(get.clone(), input.clone(), n % every == 0)).await;
+            for line in app.telemetry.prometheus().lines().filter(|line| line.starts_with("chassis_spans_")) {
+                eprintln!("{line}");
+            }
+            app.stop().await;
+            rate
+        }
+    }
 }

@@ -186,3 +186,48 @@ fn cpu() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
+
+/// One side alone, for a profiler, 32 at a time: users a second.
+pub async fn spin(what: &str, slice: Duration) -> Result<f64> {
+    let urls = Urls::from_environment()?;
+    let stores = Stores::Real(Box::new(urls.clone()));
+    stores.wipe().await?;
+    let folder = tempfile::tempdir()?;
+    let ours = Arc::new(Ours::start(folder.path(), true).await?);
+    ours.set_up().await?;
+    let rate = match what {
+        "drivers" => {
+            let (drivers, _connection) = Drivers::connect(&urls).await?;
+            rate_for(slice, 32, move |_| {
+                let drivers = drivers.clone();
+                async move { drivers.create_user(&User::next()).await }
+            })
+            .await
+        }
+        "calls" => {
+            let calls = ours.calls.clone();
+            rate_for(slice, 32, move |_| {
+                let calls = calls.clone();
+                async move { calls.create_user(&User::next()).await }
+            })
+            .await
+        }
+        _ => {
+            let running = ours.clone();
+            rate_for(slice, 32, move |_| {
+                let ours = running.clone();
+                async move { ours.flow("create-user", User::next().input()).await }
+            })
+            .await
+        }
+    };
+    for line in ours.app.telemetry.prometheus().lines() {
+        if line.starts_with("chassis_journal_write_duration_seconds_count")
+            || (line.starts_with("chassis_calls_total") && !line.ends_with(" 0"))
+        {
+            eprintln!("{line}");
+        }
+    }
+    stores.wipe().await?;
+    rate
+}

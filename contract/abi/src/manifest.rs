@@ -122,6 +122,10 @@ pub struct Operation {
     /// `{"items": [{"ok": output} | {"error": {…}}, …]}` in the same order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batched_by: Option<String>,
+    /// The driver sends concurrent calls together by itself, over one connection: gathering them into `batched_by` costs more than
+    /// it saves, and is done only where the configuration asks for it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub pipelined: bool,
     /// Takes a raw attachment.
     #[serde(default, skip_serializing_if = "is_false")]
     pub raw_input: bool,

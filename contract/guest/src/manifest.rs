@@ -92,8 +92,8 @@ impl Spec {
         self
     }
 
-    fn operation(&self, telemetry: &BTreeMap<String, TelemetryToml>) -> Operation {
-        let mut said = telemetry.get(self.contract.unwrap_or("own")).cloned().unwrap_or_default();
+    fn operation(&self, toml: &PluginToml) -> Operation {
+        let mut said = toml.telemetry.get(self.contract.unwrap_or("own")).cloned().unwrap_or_default();
         said.attributes.extend(said.attributes_of.remove(self.name).unwrap_or_default());
         Operation {
             name: self.name.to_owned(),
@@ -103,6 +103,7 @@ impl Spec {
             idempotent: self.idempotent,
             keyed: self.keyed,
             batched_by: self.batched_by.map(str::to_owned),
+            pipelined: toml.pipelined && self.batched_by.is_some(),
             raw_input: self.raw_input,
             raw_output: self.raw_output,
             upload: self.upload,
@@ -131,6 +132,9 @@ impl Spec {
 struct PluginToml {
     name: String,
     description: String,
+    /// The driver sends concurrent calls together by itself.
+    #[serde(default)]
+    pipelined: bool,
     #[serde(default)]
     permissions: Permissions,
     #[serde(default)]
@@ -160,6 +164,7 @@ pub fn generate<P: Plugin>(plugin_toml: &str, version: &str) -> String {
         Err(error) => panic!("plugin.toml: {error}"),
     };
     let specs = Operations::<P>::of().specs;
+    let operations = specs.iter().map(|spec| spec.operation(&toml)).collect();
     let mut contracts: Vec<String> = Vec::new();
     for contract in specs.iter().filter_map(|spec| spec.contract) {
         if !contracts.iter().any(|known| known == contract) {
@@ -177,7 +182,7 @@ pub fn generate<P: Plugin>(plugin_toml: &str, version: &str) -> String {
         config,
         secrets,
         permissions: toml.permissions,
-        operations: specs.iter().map(|spec| spec.operation(&toml.telemetry)).collect(),
+        operations,
     };
     let mut text = serde_json::to_string_pretty(&manifest).unwrap_or_default();
     text.push('\n');

@@ -9,7 +9,7 @@ use chassis::flow::{Calls, Engine, FlowSet};
 use chassis::journal::{Fate, Journal, MemoryStore, Point, Probe};
 use chassis::request::Context;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -144,8 +144,8 @@ impl Calls for View {
         None
     }
 
-    fn roles(&self) -> Map<String, Value> {
-        Map::from_iter([("users".to_owned(), json!("embedded"))])
+    fn roles(&self) -> Arc<Value> {
+        Arc::new(json!({ "users": "embedded" }))
     }
 }
 

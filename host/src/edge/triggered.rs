@@ -47,7 +47,7 @@ async fn run(
         "headers": headers(&parts.headers),
         "body": body,
     });
-    let roles = Value::Object(edge.engine().roles());
+    let roles = edge.engine().roles();
     let otherwise = body.unwrap_or_else(|| json!({}));
     let input = routed.trigger().make_input("request", &brought, &roles, otherwise)?;
     flows::start(edge, &routed.flow.name, input, &parts.headers, context).await

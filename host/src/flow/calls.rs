@@ -3,7 +3,8 @@
 use crate::error::CallFailure;
 use crate::request::Context;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use std::sync::Arc;
 
 /// What may be done with an operation whose end nobody knows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,5 +36,5 @@ pub trait Calls: Send + Sync + 'static {
     fn system(&self, role: &str, operation: &str) -> Option<String>;
 
     /// Which plugin plays each role, as expressions see it in `roles`.
-    fn roles(&self) -> Map<String, Value>;
+    fn roles(&self) -> Arc<Value>;
 }

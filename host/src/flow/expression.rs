@@ -41,6 +41,9 @@ pub struct Expression {
     source: String,
     program: Program,
     steps: BTreeSet<String>,
+    /// Of one that only takes a field: what it says, segment by segment. Most of a flow's are of that kind, and need no CEL where the
+    /// field is there.
+    path: Option<Box<[String]>>,
 }
 
 /// The names that an expression may use.
@@ -85,7 +88,12 @@ impl Expression {
         })?;
         let mut walk = Walk { names, locals: Vec::new(), steps: BTreeSet::new() };
         walk.expression(program.expression()).map_err(|reason| format!("`{source}`: {reason}"))?;
-        Ok(Self { source: source.to_owned(), steps: walk.steps, program })
+        let path = match program.expression().expr {
+            Expr::Select(ref select) if select.test => None,
+            ref expression => spelled(expression),
+        };
+        let path = path.map(|path| path.into_iter().map(str::to_owned).collect());
+        Ok(Self { source: source.to_owned(), steps: walk.steps, path, program })
     }
 
     /// As it is written.
@@ -105,6 +113,9 @@ impl Expression {
 
     /// Its value.
     pub fn evaluate(&self, scope: &Scope) -> Result<Value, String> {
+        if let Some(found) = self.path.as_deref().and_then(|path| scope.at(path)) {
+            return Ok(sorted(found));
+        }
         let mut context = Context::with_env(ENV.clone());
         context.set_variable_resolver(scope);
         let value = self.program.execute(&context).map_err(|error| format!("`{}`: {error}", self.source))?;
@@ -115,6 +126,19 @@ impl Expression {
     pub fn holds(&self, scope: &Scope) -> Result<bool, String> {
         let value = self.evaluate(scope)?;
         value.as_bool().ok_or_else(|| format!("`{}` must be true or false, but is {value}", self.source))
+    }
+}
+
+/// A value as [`json`] would give it.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
+        Value::Object(object) => {
+            let mut fields: Vec<(&String, &Value)> = object.iter().collect();
+            fields.sort_by_key(|(name, _)| *name);
+            fields.into_iter().map(|(name, value)| (name.clone(), sorted(value))).collect()
+        }
+        plain => plain.clone(),
     }
 }
 
@@ -244,5 +268,51 @@ fn spelled(mut expression: &Expr) -> Option<Vec<&str>> {
             }
             _ => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_field_is_taken_as_cel_would_take_it() {
+        let input =
+            json!({ "z": { "b": 1, "a": [{ "y": 2.5, "x": null }] }, "big": u64::MAX, "name": "Ada" });
+        let mut scope = Scope::new(Arc::new(input.clone()), Arc::new(json!({ "id": "r" })), Arc::default());
+        scope.step_ended("one", Some((Arc::new(json!({ "n": -1 })), json!({ "row": { "id": 7 } }))));
+        scope.step_ended("two", None);
+        let scope = scope.of_step(Arc::new(json!("in")), &json!(["out"]));
+        let roots = ["input", "run", "steps", "step"];
+        let names = Names { input: &["z", "big", "name", "none"], steps: &["one", "two"], roots: &roots };
+        for path in [
+            "input",
+            "input.z",
+            "input.z.a",
+            "input.big",
+            "input.name",
+            "run.id",
+            "steps.one.input.n",
+            "steps.one.output.row.id",
+            "steps.one.skipped",
+            "steps.two.skipped",
+            "steps.two.output",
+            "steps.two.failed",
+            "steps.one.error",
+            "step.input",
+            "step.output",
+        ] {
+            let direct = Expression::compile(path, names).unwrap();
+            assert!(direct.path.is_some(), "{path}");
+            let by_cel = Expression::compile(&format!("[{path}][0]"), names).unwrap();
+            let (direct, by_cel) = (direct.evaluate(&scope).unwrap(), by_cel.evaluate(&scope).unwrap());
+            assert_eq!(direct.to_string(), by_cel.to_string(), "{path}");
+        }
+        for missing in ["input.none", "input.name.none", "steps.one.output.none", "steps.two.output.none"] {
+            assert!(Expression::compile(missing, names).unwrap().evaluate(&scope).is_err(), "{missing}");
+        }
+        assert!(Expression::compile("has(input.z)", names).unwrap().holds(&scope).unwrap());
+        assert!(!Expression::compile("has(input.none)", names).unwrap().holds(&scope).unwrap());
     }
 }

@@ -2,12 +2,12 @@
 
 use super::calls::{Calls, Nature};
 use crate::error::CallFailure;
-use crate::registry::{Instance, Registry};
+use crate::registry::Registry;
 use crate::request::{Context, Request};
 use chassis_abi::Code;
 use chassis_abi::manifest::Effect;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
 
 impl Calls for Registry {
@@ -52,11 +52,7 @@ impl Calls for Registry {
         operation.entry().telemetry.system.clone()
     }
 
-    fn roles(&self) -> Map<String, Value> {
-        let plugin = |(role, instance): (&str, &Arc<Instance>)| {
-            (role.to_owned(), Value::from(instance.manifest().name.as_str()))
-        };
-        let own = self.instances().map(|instance| (instance.name(), instance));
-        own.chain(Registry::roles(self)).map(plugin).collect()
+    fn roles(&self) -> Arc<Value> {
+        self.players().clone()
     }
 }

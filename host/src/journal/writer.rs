@@ -1,5 +1,5 @@
 //! Group commit: what several runs want to write at the same time is written in one transaction. There is no timer: while one
-//! transaction is under way, what comes waits for the next; whoever comes alone is written at once.
+//! transaction is under way, what comes waits for the next; whoever comes alone is written at once, after those who are ready to run.
 
 use super::JournalError;
 use super::probe::{Fate, Observer};
@@ -102,6 +102,8 @@ impl Writer {
     async fn write(self: Arc<Self>) {
         let mut last = 0;
         loop {
+            // Runs that are ready to go on may do so first: what they have to write then goes along.
+            tokio::task::yield_now().await;
             let (mut batches, mut waiting) = (Vec::new(), Vec::new());
             {
                 let mut queue = self.queue();

@@ -108,7 +108,7 @@ impl Stack {
             coalesce: match own.coalesce.or(settings.coalesce) {
                 Some(Switch::Off) => None,
                 Some(Switch::On(settings)) => Some(settings),
-                None => Some(CoalesceSettings::default()),
+                None => (!operation.pipelined).then(CoalesceSettings::default),
             }
             .filter(|_| operation.batched_by.is_some()),
             instance: instance.clone(),

@@ -23,9 +23,10 @@ use crate::faults::Faults;
 use crate::request::{Reply, Request};
 use crate::telemetry::Telemetry;
 use chassis_abi::Code;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
@@ -34,6 +35,7 @@ pub struct Registry {
     plugins: Plugins,
     instances: BTreeMap<String, Arc<Instance>>,
     roles: BTreeMap<String, Arc<Instance>>,
+    players: OnceLock<Arc<Value>>,
     health: HealthSettings,
     faults: Arc<Faults>,
     loaded_in: Duration,
@@ -88,6 +90,15 @@ impl Registry {
     /// The roles that are played, and by whom.
     pub fn roles(&self) -> impl Iterator<Item = (&str, &Arc<Instance>)> {
         self.roles.iter().map(|(role, instance)| (role.as_str(), instance))
+    }
+
+    /// The plugin that plays each role, as expressions see it.
+    pub fn players(&self) -> &Arc<Value> {
+        let plugin = |(role, instance): (&str, &Arc<Instance>)| {
+            (role.to_owned(), Value::from(instance.manifest().name.as_str()))
+        };
+        let own = self.instances().map(|instance| (instance.name(), instance));
+        self.players.get_or_init(|| Arc::new(own.chain(self.roles()).map(plugin).collect()))
     }
 
     /// An instance by its name, or by the role that it plays.

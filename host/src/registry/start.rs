@@ -82,7 +82,8 @@ pub(super) async fn start(
     let roles =
         config.roles.iter().filter_map(|(role, name)| Some((role.clone(), instances.get(name)?.clone())));
     let roles = roles.collect();
-    Ok(Registry { plugins, instances, roles, health: config.health.clone(), faults, loaded_in })
+    let (health, players) = (config.health.clone(), Default::default());
+    Ok(Registry { plugins, instances, roles, players, health, faults, loaded_in })
 }
 
 /// The faults of the configuration, in force from the first call on.

@@ -3,8 +3,9 @@
 use super::Telemetry;
 use super::failure_log::FailedCall;
 use super::propagation;
+use super::recording::Recording;
 use super::shape::{Kind, Outcome, Shape};
-use super::span::{Recording, Scoped};
+use super::span::Scoped;
 use crate::error::{CallError, CallFailure};
 use crate::request::Reply;
 use chassis_abi::manifest::{Manifest, Operation};
@@ -54,7 +55,8 @@ impl OperationTelemetry {
     /// The same, told of a build of the plugin (`chassis.generation`). Wanted before the first call.
     pub fn generation(mut self, generation: u64) -> Self {
         if let Some(shape) = Arc::get_mut(&mut self.0) {
-            shape.attributes.push(KeyValue::new("chassis.generation", generation as i64));
+            let generation = KeyValue::new("chassis.generation", generation as i64);
+            shape.attributes = shape.attributes.iter().cloned().chain([generation]).collect();
         }
         self
     }
@@ -161,7 +163,7 @@ impl CallSpan {
             before.set(KeyValue::new("chassis.attempt", i64::from(number - 1)));
         }
         shape.conclude(&mut before, outcome);
-        before.finish(&shape.telemetry, &self.context, elapsed);
+        before.finish(shape.telemetry.pipeline(), &self.context, elapsed);
         self.context = shape.telemetry.sampler().sibling(&self.context);
         self.recording = Some(next);
     }
@@ -211,7 +213,7 @@ impl CallSpan {
         }
         shape.conclude(&mut recording, outcome);
         let elapsed = if matches!(shape.kind, Kind::Http(_)) { last } else { elapsed };
-        recording.finish(&shape.telemetry, &self.context, elapsed);
+        recording.finish(shape.telemetry.pipeline(), &self.context, elapsed);
     }
 }
 

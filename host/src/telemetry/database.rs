@@ -3,8 +3,8 @@
 use super::failure::ByCode;
 use super::metrics::{Metrics, label};
 use super::pointer::Pointer;
+use super::recording::Recording;
 use super::shape::{Common, Outcome, Target};
-use super::span::Recording;
 use super::sql;
 use ::metrics::{Histogram, Label};
 use opentelemetry::KeyValue;
@@ -63,7 +63,7 @@ impl Database {
         }
         recording.name = match &target {
             Some(target) => format!("{} {target}", self.operation).into(),
-            None => self.operation.to_string().into(),
+            None => self.operation.clone().into(),
         };
         if let Some(target) = &target {
             recording.attributes.push(KeyValue::new("db.collection.name", target.clone()));

@@ -5,8 +5,9 @@ use super::failure::ByCode;
 use super::metrics::{Metrics, label};
 use super::pointer::Pointer;
 use super::propagation;
+use super::recording::Recording;
 use super::shape::{Common, Outcome, Target, items};
-use super::span::{Recording, SpanGuard};
+use super::span::SpanGuard;
 use crate::error::CallFailure;
 use ::metrics::{Counter, Histogram, Label};
 use opentelemetry::KeyValue;
@@ -110,7 +111,7 @@ impl Messaging {
                 let exchange = self.exchange.text(input);
                 self.name(recording, destination(&[exchange.as_deref().unwrap_or_default(), queue]));
             }
-            None => recording.name = self.operation.to_string().into(),
+            None => recording.name = self.operation.clone().into(),
         }
         target
     }
@@ -182,11 +183,10 @@ impl Messaging {
     /// What a received message adds: the full name of where it came from, and a link to the span that sent it.
     fn received(&self, recording: &mut Recording, output: &[u8]) {
         let Some(parent) = self.output.routing_key.text(output) else { return };
-        let name = recording
-            .attributes
-            .iter()
-            .find(|attribute| attribute.key.as_str() == "messaging.destination.name");
+        let mut said = recording.all_attributes();
+        let name = said.find(|attribute| attribute.key.as_str() == "messaging.destination.name");
         let queue = name.map(|attribute| attribute.value.to_string()).unwrap_or_default();
+        drop(said);
         let exchange = self.output.exchange.text(output);
         self.name(recording, destination(&[exchange.as_deref().unwrap_or_default(), &parent, &queue]));
         if let Some(parent) = self.output.traceparent.text(output) {

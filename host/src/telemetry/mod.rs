@@ -20,11 +20,13 @@ mod memory;
 mod messaging;
 pub mod metrics;
 mod openmetrics;
-pub mod pipeline;
+pub mod pace;
+mod pipeline;
 pub mod pointer;
 mod process;
 pub mod propagation;
-pub mod ring;
+pub mod recording;
+mod ring;
 pub mod sampling;
 mod server;
 pub mod services;
@@ -47,8 +49,8 @@ pub use span::{SpanGuard, in_span};
 
 use self::failure_log::{FailureLog, FailureLogs};
 use self::metrics::Metrics;
+use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanContext, SpanKind, TraceId};
-use opentelemetry::{InstrumentationScope, KeyValue};
 use pipeline::Pipeline;
 use sampling::Sampler;
 use std::borrow::Cow;
@@ -187,9 +189,5 @@ impl Telemetry {
 
     pub(crate) fn pipeline(&self) -> &Pipeline {
         &self.0.parts.pipeline
-    }
-
-    pub(crate) fn scope(&self) -> &InstrumentationScope {
-        &self.0.parts.scope
     }
 }

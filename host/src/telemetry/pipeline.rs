@@ -1,9 +1,11 @@
 //! Where finished spans go: into the memory of recent traces, and to the exporter if there is one. Neither ever makes a call wait;
 //! what does not fit is dropped, and counted.
 
+use super::pace::Pace;
+use super::recording::Recording;
 use super::ring::Ring;
 use metrics::Counter;
-use opentelemetry::Context;
+use opentelemetry::{Context, InstrumentationScope};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
@@ -11,7 +13,7 @@ use opentelemetry_sdk::trace::{
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// The way of a finished span.
 #[derive(Debug)]
@@ -31,7 +33,17 @@ struct Export {
     /// never let run full: the limit is applied here, where it can be told.
     waiting: Arc<AtomicUsize>,
     limit: usize,
+    pace: Option<Pace>,
     counts: Counts,
+    scope: InstrumentationScope,
+}
+
+/// How much is exported.
+pub struct Limits {
+    /// Spans that may wait.
+    pub waiting: usize,
+    /// Spans a second; 0 for any number.
+    pub per_second: u32,
 }
 
 /// An exporter that tells what it takes, and what it could not deliver.
@@ -58,8 +70,15 @@ impl Pipeline {
         Self { ring, export: None }
     }
 
-    /// The same, and to `exporter`, in batches. `limit` spans may wait.
-    pub fn exporting<E>(self, exporter: E, config: BatchConfig, limit: usize, counts: Counts) -> Self
+    /// The same, and to `exporter`, in batches.
+    pub fn exporting<E>(
+        self,
+        exporter: E,
+        config: BatchConfig,
+        limits: Limits,
+        counts: Counts,
+        scope: InstrumentationScope,
+    ) -> Self
     where
         E: SpanExporter + 'static,
     {
@@ -67,7 +86,8 @@ impl Pipeline {
         let counted =
             Counted { exporter, waiting: waiting.clone(), counts: counts.clone(), failing: false.into() };
         let batch = BatchSpanProcessor::new(counted, config);
-        Self { export: Some(Export { batch, waiting, limit, counts }), ..self }
+        let pace = (limits.per_second > 0).then(|| Pace::new(limits.per_second, SystemTime::now()));
+        Self { export: Some(Export { batch, waiting, limit: limits.waiting, pace, counts, scope }), ..self }
     }
 
     /// Recent traces.
@@ -75,16 +95,25 @@ impl Pipeline {
         &self.ring
     }
 
-    /// Takes a finished span.
-    pub fn finished(&self, span: SpanData) {
-        let Some(export) = &self.export else { return self.ring.push(span) };
-        self.ring.push(span.clone());
-        if export.waiting.fetch_add(1, Ordering::Relaxed) < export.limit {
-            export.batch.on_end(span);
-        } else {
-            export.waiting.fetch_sub(1, Ordering::Relaxed);
-            export.counts.dropped.increment(1);
+    /// Takes a finished span. Only one that is exported is put together here.
+    pub fn finished(&self, span: Box<Recording>) {
+        if let Some(export) = &self.export
+            && export.takes(&span)
+        {
+            export.batch.on_end(span.to_data(&export.scope));
         }
+        self.ring.push(span);
+    }
+
+    /// The same, of a span that the SDK made.
+    fn finished_elsewhere(&self, span: SpanData) {
+        let kept = Box::new(Recording::from(&span));
+        if let Some(export) = &self.export
+            && export.takes(&kept)
+        {
+            export.batch.on_end(span);
+        }
+        self.ring.push(kept);
     }
 
     /// Sends what waits. Blocks, at most 5 s.
@@ -98,12 +127,27 @@ impl Pipeline {
     }
 }
 
+impl Export {
+    /// Whether a span is exported, and has its place in the queue; one that is not is counted.
+    fn takes(&self, span: &Recording) -> bool {
+        let in_time = self.pace.as_ref().is_none_or(|pace| pace.admits(span.end()));
+        if in_time && self.waiting.fetch_add(1, Ordering::Relaxed) < self.limit {
+            return true;
+        }
+        if in_time {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.counts.dropped.increment(1);
+        false
+    }
+}
+
 impl SpanProcessor for Processor {
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {
-            self.0.finished(span);
+            self.0.finished_elsewhere(span);
         }
     }
 

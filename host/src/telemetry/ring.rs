@@ -1,8 +1,8 @@
 //! The last finished spans, in memory: for `chassis demo`, `/v1/traces/{id}` and whoever has no Jaeger at hand.
 
+use super::recording::Recording;
 use opentelemetry::trace::{SpanId, SpanKind, Status, TraceId};
 use opentelemetry::{Array, Value};
-use opentelemetry_sdk::trace::SpanData;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
@@ -12,7 +12,7 @@ use std::time::{Duration, UNIX_EPOCH};
 /// The last finished spans, oldest first. A span costs one push; traces are put together when somebody asks.
 #[derive(Debug)]
 pub struct Ring {
-    spans: Mutex<VecDeque<SpanData>>,
+    spans: Mutex<VecDeque<Box<Recording>>>,
     max_spans: usize,
     max_traces: usize,
 }
@@ -77,7 +77,7 @@ impl Ring {
     }
 
     /// Takes a finished span; the oldest leaves when there is no room.
-    pub fn push(&self, span: SpanData) {
+    pub fn push(&self, span: Box<Recording>) {
         if self.max_spans == 0 {
             return;
         }
@@ -94,8 +94,8 @@ impl Ring {
         let mut spans: Vec<TraceSpan> = self
             .lock()
             .iter()
-            .filter(|span| span.span_context.trace_id() == id)
-            .map(TraceSpan::from)
+            .filter(|span| span.context.trace_id() == id)
+            .map(|span| TraceSpan::from(&**span))
             .collect();
         spans.sort_by_key(|span| span.start_us);
         (!spans.is_empty()).then(|| Trace { trace_id: id.to_string(), spans })
@@ -103,8 +103,8 @@ impl Ring {
 
     /// The last trace whose root is finished, and has no name that is passed over.
     pub fn last(&self, pass_over: impl Fn(&str) -> bool) -> Option<Trace> {
-        let wanted = |span: &&SpanData| is_root(span) && !pass_over(&span.name);
-        let found = self.lock().iter().rev().find(wanted).map(|span| span.span_context.trace_id());
+        let wanted = |span: &Recording| is_root(span) && !pass_over(span.name.as_str());
+        let found = self.lock().iter().rev().find(|span| wanted(span)).map(|span| span.context.trace_id());
         self.trace(found?)
     }
 
@@ -121,14 +121,14 @@ impl Ring {
             .iter()
             .rev()
             .filter(|span| is_root(span))
-            .map(|span| span.span_context.trace_id())
+            .map(|span| span.context.trace_id())
             .filter(|id| seen.insert(*id))
             .take(self.max_traces)
             .collect();
         roots.into_iter().filter_map(|id| self.trace(id)).filter_map(|trace| trace.summary()).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<SpanData>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Box<Recording>>> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -152,14 +152,14 @@ impl Trace {
     }
 }
 
-impl From<&SpanData> for TraceSpan {
-    fn from(span: &SpanData) -> Self {
-        let parent = span.parent_span_id;
+impl From<&Recording> for TraceSpan {
+    fn from(span: &Recording) -> Self {
+        let parent = span.parent;
         Self {
-            span_id: span.span_context.span_id().to_string(),
+            span_id: span.context.span_id().to_string(),
             parent_id: (parent != SpanId::INVALID).then(|| parent.to_string()),
             name: span.name.to_string(),
-            kind: match span.span_kind {
+            kind: match span.kind {
                 SpanKind::Client => "client",
                 SpanKind::Server => "server",
                 SpanKind::Producer => "producer",
@@ -167,17 +167,13 @@ impl From<&SpanData> for TraceSpan {
                 SpanKind::Internal => "internal",
             }
             .into(),
-            start_us: micros(span.start_time.duration_since(UNIX_EPOCH)),
-            duration_us: micros(span.end_time.duration_since(span.start_time)),
+            start_us: micros(span.start.duration_since(UNIX_EPOCH).unwrap_or_default()),
+            duration_us: micros(span.elapsed),
             error: match &span.status {
                 Status::Error { description } => Some(description.to_string()),
                 Status::Ok | Status::Unset => None,
             },
-            attributes: span
-                .attributes
-                .iter()
-                .map(|pair| (pair.key.to_string(), json(&pair.value)))
-                .collect(),
+            attributes: span.all_attributes().map(|pair| (pair.key.to_string(), json(&pair.value))).collect(),
             links: span
                 .links
                 .iter()
@@ -187,12 +183,12 @@ impl From<&SpanData> for TraceSpan {
     }
 }
 
-fn is_root(span: &SpanData) -> bool {
-    span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote
+fn is_root(span: &Recording) -> bool {
+    span.parent == SpanId::INVALID || span.parent_is_remote
 }
 
-fn micros(duration: Result<Duration, impl Sized>) -> u64 {
-    duration.map_or(0, |duration| duration.as_micros() as u64)
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros() as u64
 }
 
 fn json(value: &Value) -> serde_json::Value {

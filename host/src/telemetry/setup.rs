@@ -3,7 +3,7 @@
 use super::levels;
 use super::logs::{self, LogFormat};
 use super::metrics::Metrics;
-use super::pipeline::{Counts, Pipeline, Processor};
+use super::pipeline::{Counts, Limits, Pipeline, Processor};
 use super::ring::Ring;
 use super::sampling::Sampler;
 use opentelemetry::trace::TracerProvider;
@@ -26,6 +26,9 @@ pub struct Config {
     /// Where spans are sent (OTLP over gRPC): `http://127.0.0.1:4317`. `OTEL_EXPORTER_OTLP_ENDPOINT` goes before it; without both
     /// nothing is sent.
     pub otlp_endpoint: Option<String>,
+    /// At most so many spans are sent in a second; those beyond are dropped, and counted. To send a span costs more than to make the
+    /// call it tells of: without a limit, a busy host would spend itself on telling. 0 is no limit.
+    pub otlp_spans_per_second: u32,
     /// How many finished spans are kept in memory for `/v1/traces`.
     pub memory_spans: usize,
     /// At most so many traces are listed.
@@ -49,7 +52,6 @@ pub(super) struct Parts {
     pub pipeline: Arc<Pipeline>,
     pub provider: SdkTracerProvider,
     pub metrics: Metrics,
-    pub scope: InstrumentationScope,
 }
 
 impl Default for Config {
@@ -58,6 +60,7 @@ impl Default for Config {
             log_format: LogFormat::default(),
             log: "info".to_owned(),
             otlp_endpoint: None,
+            otlp_spans_per_second: 20_000,
             memory_spans: 4096,
             memory_traces: 100,
         }
@@ -77,12 +80,14 @@ pub(super) fn start(config: &Config, variable: Variable<'_>) -> Result<Parts, St
     let disabled = is_disabled(variable);
     let sampler = if disabled { Sampler::never() } else { sampler(variable)? };
     let resource = resource(variable);
+    let scope = InstrumentationScope::builder("chassis").with_version(env!("CARGO_PKG_VERSION")).build();
     let mut pipeline = Pipeline::new(Ring::new(config.memory_spans, config.memory_traces));
     if !disabled && let Some(mut exporter) = exporter(config, variable)? {
         exporter.set_resource(&resource);
-        let limit = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|text| text.parse().ok()).unwrap_or(2048);
-        let batch = BatchConfigBuilder::default().with_max_queue_size(limit).build();
-        pipeline = pipeline.exporting(exporter, batch, limit, counts);
+        let waiting = variable("OTEL_BSP_MAX_QUEUE_SIZE").and_then(|text| text.parse().ok()).unwrap_or(2048);
+        let batch = BatchConfigBuilder::default().with_max_queue_size(waiting).build();
+        let limits = Limits { waiting, per_second: config.otlp_spans_per_second };
+        pipeline = pipeline.exporting(exporter, batch, limits, counts, scope.clone());
     }
     let pipeline = Arc::new(pipeline);
     let provider = SdkTracerProvider::builder()
@@ -90,9 +95,8 @@ pub(super) fn start(config: &Config, variable: Variable<'_>) -> Result<Parts, St
         .with_sampler(sampler.for_sdk())
         .with_span_processor(Processor(pipeline.clone()))
         .build();
-    let scope = InstrumentationScope::builder("chassis").with_version(env!("CARGO_PKG_VERSION")).build();
-    logs::install(config, provider.tracer_with_scope(scope.clone())).map_err(StartError::Invalid)?;
-    Ok(Parts { sampler, pipeline, provider, metrics, scope })
+    logs::install(config, provider.tracer_with_scope(scope)).map_err(StartError::Invalid)?;
+    Ok(Parts { sampler, pipeline, provider, metrics })
 }
 
 /// What a start would refuse of the variables, without starting anything.

@@ -9,7 +9,7 @@ use super::http::Http;
 use super::messaging::Messaging;
 use super::metrics::label;
 use super::pointer::Pointer;
-use super::span::Recording;
+use super::recording::Recording;
 use crate::error::CallFailure;
 use ::metrics::Label;
 use chassis_abi::Code;
@@ -25,7 +25,8 @@ use url::Url;
 pub(super) struct Shape {
     pub telemetry: Telemetry,
     pub span_kind: SpanKind,
-    pub attributes: Vec<KeyValue>,
+    /// Of all of its spans.
+    pub attributes: Arc<[KeyValue]>,
     pub inputs: Vec<(Key, Template)>,
     pub outputs: Vec<(Key, Pointer)>,
     pub kind: Kind,
@@ -146,7 +147,7 @@ impl Shape {
         Self {
             telemetry: telemetry.clone(),
             span_kind,
-            attributes,
+            attributes: attributes.into(),
             inputs,
             outputs,
             kind,
@@ -158,15 +159,13 @@ impl Shape {
 
     /// What a recorded call says of itself from the start.
     pub fn record(&self, parent: &SpanContext, input: &[u8]) -> Box<Recording> {
-        let mut recording = Box::new(Recording::new("".into(), self.span_kind.clone(), parent));
-        recording.attributes.reserve_exact(self.attributes.len() + 8);
-        recording.attributes.extend_from_slice(&self.attributes);
+        let mut recording = Recording::new("", self.span_kind.clone(), parent, self.attributes.clone());
         let target = match &self.kind {
             Kind::Database(database) => database.describe(&mut recording, input),
             Kind::Messaging(messaging) => messaging.describe(&mut recording, input),
             Kind::Http(http) => http.describe(&mut recording, input),
             Kind::Internal(name) => {
-                recording.name = name.to_string().into();
+                recording.name = name.clone().into();
                 None
             }
         };

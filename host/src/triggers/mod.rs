@@ -118,8 +118,8 @@ impl Watch {
     }
 
     /// What every expression of a trigger sees.
-    fn roles(&self) -> Value {
-        Value::Object(self.host.engine.roles())
+    fn roles(&self) -> Arc<Value> {
+        self.host.engine.roles()
     }
 
     async fn at_start(self) {

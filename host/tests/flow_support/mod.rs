@@ -8,7 +8,7 @@ use chassis::flow::{Calls, Engine, Flow, FlowSet, Nature};
 use chassis::request::Context;
 use chassis_abi::Code;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -174,8 +174,8 @@ impl Calls for Script {
         None
     }
 
-    fn roles(&self) -> Map<String, Value> {
-        Map::from_iter([("users".to_owned(), json!("embedded"))])
+    fn roles(&self) -> Arc<Value> {
+        Arc::new(json!({ "users": "embedded" }))
     }
 }
 

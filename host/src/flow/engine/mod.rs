@@ -32,7 +32,7 @@ use arc_swap::ArcSwap;
 use chassis_abi::Code;
 use futures_util::FutureExt;
 use progress::{Beginning, Cancel, Progress, Stop};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use started::Settled;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -120,7 +120,7 @@ impl Engine {
     }
 
     /// Which plugin plays each role, as expressions see it in `roles`.
-    pub fn roles(&self) -> Map<String, Value> {
+    pub fn roles(&self) -> Arc<Value> {
         self.0.calls.roles()
     }
 

@@ -158,7 +158,7 @@ impl Progress {
         span: Span,
     ) -> Self {
         let run = json!({ "id": &*row.id, "started_at": clock::text(row.created) });
-        let scope = Scope::new(&input, &run, &Value::Object(engine.calls.roles()));
+        let scope = Scope::new(Arc::new(input), Arc::new(run), engine.calls.roles());
         Self {
             scope,
             context,

@@ -152,7 +152,7 @@ impl Progress {
         let step = &self.flow.steps[job.step];
         let input = self.outcome_of(job).map(|outcome| outcome.input.clone()).unwrap_or_default();
         if let Some(check) = &step.check {
-            let scope = self.seen(job).of_step(&input, output);
+            let scope = self.seen(job).of_step(input.clone(), output);
             match check.that.holds(&scope) {
                 Ok(true) => {}
                 Ok(false) => {

@@ -76,7 +76,7 @@ impl Progress {
 
     fn scope_of_undo(&self, undone: Undone<'_>) -> Scope {
         let step = &self.history.steps[undone.place];
-        self.seen(undone.job).of_step(&step.input, &step.output)
+        self.seen(undone.job).of_step(step.input.clone(), &step.output)
     }
 
     /// Takes back what a flow within this one did, which is a run of its own with its own tries.

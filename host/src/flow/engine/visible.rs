@@ -12,6 +12,7 @@ use crate::flow::state::StepState;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 impl Progress {
     /// What the expressions of a step see; `item` and `index` too, where it is one of a list.
@@ -37,11 +38,11 @@ impl Progress {
     pub(super) fn shown<'a>(
         &self,
         job: Job,
-        input: &Value,
+        input: &Arc<Value>,
         output: &'a Value,
     ) -> Result<Cow<'a, Value>, CallFailure> {
         let Some(template) = &self.flow.steps[job.step].output else { return Ok(Cow::Borrowed(output)) };
-        let scope = self.seen(job).of_step(input, output);
+        let scope = self.seen(job).of_step(input.clone(), output);
         template.render(&scope).map(Cow::Owned).map_err(|reason| broken("output", reason))
     }
 
@@ -57,11 +58,11 @@ impl Progress {
                 let input = outcome.input.clone();
                 let (output, excused) = self.result(Job::step(step))?;
                 match excused {
-                    None => self.scope.step_ended(name, Some((&input, &output))),
+                    None => self.scope.step_ended(name, Some((input, output))),
                     Some(failure) => {
                         let error =
                             json!({ "code": failure.code().as_str(), "message": failure.error.message });
-                        self.scope.step_excused(name, &input, &output, &error);
+                        self.scope.step_excused(name, input, output, error);
                     }
                 }
             }

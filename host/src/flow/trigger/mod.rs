@@ -71,7 +71,7 @@ impl Trigger {
     /// An expression that cannot be evaluated, with why.
     pub fn make_input(
         &self,
-        root: &str,
+        root: &'static str,
         brought: &Value,
         roles: &Value,
         otherwise: Value,

@@ -1,5 +1,6 @@
 //! Gathers concurrent calls of an operation into calls of the one that does many (`batched_by`). No timer: a call that comes while
-//! fewer than `batches` are in flight is sent alone and at once; those that come later wait for one of them to end, and go together.
+//! nothing is in flight is sent alone and at once; those that come later go together when a batch ends, or beside it, as soon as they
+//! are half as many: a few calls beside a large batch would cost the server as much as the batch does.
 //!
 //! Who waits holds nothing but an answer to come. What is in flight belongs to a task of its own, so that no caller that leaves takes
 //! the others' work along.
@@ -67,7 +68,10 @@ pub trait Sends: Clone + Send + Sync + 'static {
 }
 
 /// Leave to have one batch, or single call, in flight. Given back when it is dropped: then the next ones go.
-pub struct Place<S: Sends>(Option<Arc<Coalesce<S>>>);
+pub struct Place<S: Sends> {
+    of: Arc<Coalesce<S>>,
+    items: usize,
+}
 
 /// What one who waits is told.
 enum Turn<S: Sends> {
@@ -85,25 +89,28 @@ struct Waiting<S: Sends> {
 }
 
 struct State<S: Sends> {
+    /// Batches, and single calls, in flight.
     in_flight: usize,
+    /// The calls in them.
+    items: usize,
     waiting: VecDeque<Waiting<S>>,
 }
 
 impl<S: Sends> Coalesce<S> {
     /// Nothing in flight.
     pub fn new(settings: CoalesceSettings) -> Arc<Self> {
-        Arc::new(Self { settings, state: Mutex::new(State { in_flight: 0, waiting: VecDeque::new() }) })
+        Arc::new(Self {
+            settings,
+            state: Mutex::new(State { in_flight: 0, items: 0, waiting: VecDeque::new() }),
+        })
     }
 
     /// Leave to send at once, unless enough is in flight.
     pub fn place(self: &Arc<Self>) -> Option<Place<S>> {
         let mut state = self.lock();
         // Whoever waits already goes first.
-        let free = state.in_flight < self.settings.batches && state.waiting.is_empty();
-        free.then(|| {
-            state.in_flight += 1;
-            Place(Some(self.clone()))
-        })
+        let free = state.waiting.is_empty() && state.may_go(1, self.settings.batches);
+        free.then(|| self.taken(&mut state, 1))
     }
 
     /// Waits for others to go with. `alone` is the same call by itself, for when there are none.
@@ -119,11 +126,10 @@ impl<S: Sends> Coalesce<S> {
         }
         let (answer, turn) = oneshot::channel();
         let mut state = self.lock();
-        if state.in_flight < self.settings.batches && state.waiting.is_empty() {
+        if state.waiting.is_empty() && state.may_go(1, self.settings.batches) {
             // One has ended since it was asked.
-            state.in_flight += 1;
+            let place = self.taken(&mut state, 1);
             drop(state);
-            let place = Place(Some(self.clone()));
             return Box::pin(async move {
                 let _place = place;
                 alone.await
@@ -134,7 +140,9 @@ impl<S: Sends> Coalesce<S> {
             state.waiting.retain(|waiting| !waiting.answer.is_closed());
         }
         state.waiting.push_back(Waiting { item, sends, runtime: Handle::current(), answer });
+        let next = self.next(&mut state);
         drop(state);
+        self.send(next);
         Box::pin(async move {
             match turn.await {
                 Ok(Turn::Done(result)) => result,
@@ -153,31 +161,50 @@ impl<S: Sends> Coalesce<S> {
         self.lock().waiting.iter().filter(|waiting| !waiting.answer.is_closed()).count()
     }
 
-    /// A place has become free: the next ones take it, or it is given back.
-    fn next(self: Arc<Self>) {
-        loop {
-            let mut chosen = {
-                let mut state = self.lock();
-                let chosen = state.choose(self.settings.items);
-                if chosen.is_empty() {
-                    state.in_flight -= 1;
-                    return;
-                }
-                chosen
-            };
-            let place = Place(Some(self.clone()));
-            if chosen.len() > 1 {
-                let runtime = chosen[0].runtime.clone();
-                // Not by a caller: who leaves would take the others along.
-                runtime.spawn(batch::run(place, chosen));
-                return;
-            }
-            let Some(Waiting { answer, .. }) = chosen.pop() else { continue };
-            match answer.send(Turn::Send(place)) {
-                Err(Turn::Send(mut place)) => drop(place.0.take()),
-                _ => return,
-            }
+    /// Takes those who wait, if they may go.
+    fn next(self: &Arc<Self>, state: &mut State<S>) -> Option<(Place<S>, Vec<Waiting<S>>)> {
+        let CoalesceSettings { batches, items } = self.settings;
+        if !state.may_go(state.waiting.len().min(items), batches) {
+            return None;
         }
+        let mut chosen = Vec::new();
+        state.choose(&mut chosen, items);
+        (!chosen.is_empty()).then(|| (self.taken(state, chosen.len()), chosen))
+    }
+
+    /// Has them sent. Not by a caller: who leaves would take the others along.
+    fn send(self: &Arc<Self>, next: Option<(Place<S>, Vec<Waiting<S>>)>) {
+        let Some((place, chosen)) = next else { return };
+        let Some(runtime) = chosen.first().map(|first| first.runtime.clone()) else { return };
+        runtime.spawn(self.clone().go(place, chosen));
+    }
+
+    async fn go(self: Arc<Self>, mut place: Place<S>, mut chosen: Vec<Waiting<S>>) {
+        // Calls that are about to come do so now, and go along.
+        tokio::task::yield_now().await;
+        {
+            let mut state = self.lock();
+            state.choose(&mut chosen, self.settings.items);
+            state.items = state.items + chosen.len() - place.items;
+            place.items = chosen.len();
+        }
+        match chosen.pop() {
+            Some(only) if chosen.is_empty() => {
+                // If it has left, its place goes to the next.
+                let _ = only.answer.send(Turn::Send(place));
+            }
+            Some(last) => {
+                chosen.push(last);
+                batch::run(place, chosen).await;
+            }
+            None => {}
+        }
+    }
+
+    fn taken(self: &Arc<Self>, state: &mut State<S>, items: usize) -> Place<S> {
+        state.in_flight += 1;
+        state.items += items;
+        Place { of: self.clone(), items }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<S>> {
@@ -186,11 +213,17 @@ impl<S: Sends> Coalesce<S> {
 }
 
 impl<S: Sends> State<S> {
+    /// Whether so many may go now.
+    fn may_go(&self, count: usize, batches: usize) -> bool {
+        self.in_flight < batches && 2 * count >= self.items
+    }
+
     /// Takes those that go together next: in order, as many as may, and all on behalf of the same tenant.
-    fn choose(&mut self, most: usize) -> Vec<Waiting<S>> {
-        let mut chosen: Vec<Waiting<S>> = Vec::new();
+    fn choose(&mut self, chosen: &mut Vec<Waiting<S>>, most: usize) {
         let mut others = VecDeque::new();
-        while let Some(next) = self.waiting.pop_front() {
+        while chosen.len() < most
+            && let Some(next) = self.waiting.pop_front()
+        {
             if next.answer.is_closed() {
                 continue;
             }
@@ -199,21 +232,21 @@ impl<S: Sends> State<S> {
                 continue;
             }
             chosen.push(next);
-            if chosen.len() == most {
-                break;
-            }
         }
         others.append(&mut self.waiting);
         self.waiting = others;
-        chosen
     }
 }
 
 impl<S: Sends> Drop for Place<S> {
     fn drop(&mut self) {
-        if let Some(of) = self.0.take() {
-            of.next();
-        }
+        let next = {
+            let mut state = self.of.lock();
+            state.in_flight -= 1;
+            state.items -= self.items;
+            self.of.next(&mut state)
+        };
+        self.of.send(next);
     }
 }
 
