@@ -12,7 +12,7 @@ use std::future::Future;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -37,6 +37,8 @@ pub struct Call {
     pub deadline: Option<SystemTime>,
     /// Items that go to the plugin.
     pub upload: Option<Upload>,
+    /// Has the time that is spent in the plugin's code added up, in nanoseconds; of a call that waits, only that of its polls.
+    pub clock: Option<Arc<AtomicU64>>,
 }
 
 impl Call {
@@ -108,7 +110,6 @@ pin_project! {
         memory: CallMemory,
         boxed: Option<Pin<Box<CallMemory>>>,
         target: Target,
-        clock: Option<Arc<AtomicU64>>,
     }
 }
 
@@ -121,25 +122,14 @@ enum Target {
 impl CallFuture {
     #[inline]
     pub(crate) fn new(instance: Arc<Inner>, call: Call) -> Self {
-        Self {
-            future: None,
-            memory: CallMemory::new(call),
-            boxed: None,
-            target: Target::Instance(instance),
-            clock: None,
-        }
+        Self { future: None, memory: CallMemory::new(call), boxed: None, target: Target::Instance(instance) }
     }
 
     /// A call that nobody takes.
     #[cold]
     pub(crate) fn refused(error: CallError) -> Self {
         let target = Target::Refused(Box::new(error));
-        Self { future: None, memory: CallMemory::new(Call::default()), boxed: None, target, clock: None }
-    }
-
-    /// Has the time that is spent in the plugin's code added up, in nanoseconds; of one that waits, only that of its polls.
-    pub fn clocked(self, clock: Option<Arc<AtomicU64>>) -> Self {
-        Self { clock, ..self }
+        Self { future: None, memory: CallMemory::new(Call::default()), boxed: None, target }
     }
 }
 
@@ -147,15 +137,15 @@ impl Future for CallFuture {
     type Output = Result<Reply, CallError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
+        let mut this = self.project();
         let Target::Instance(instance) = &*this.target else {
             return Poll::Ready(Err(not_begun(this.target)));
         };
         let mut out = MaybeUninit::uninit();
-        let begun = this.clock.as_ref().map(|_| Instant::now());
+        let begun = this.memory.as_ref().is_clocked().then(Instant::now);
         let polled = match this.future {
             Some(future) => future.poll_into(cx, &mut out),
-            None => match begin(instance, this.memory, this.boxed) {
+            None => match begin(instance, this.memory.as_mut(), this.boxed) {
                 Ok(mut future) => {
                     let polled = future.poll_into(cx, &mut out);
                     // One that is ready at once is never put away.
@@ -170,8 +160,8 @@ impl Future for CallFuture {
                 }
             },
         };
-        if let (Some(clock), Some(begun)) = (this.clock, begun) {
-            clock.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        if let Some(begun) = begun {
+            this.memory.as_ref().spent(begun.elapsed());
         }
         let polled = ready!(polled);
         // The plugin's future goes first: its memory may now go with a stream.

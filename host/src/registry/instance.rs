@@ -191,6 +191,7 @@ impl Instance {
     }
 
     /// The way of a call. No `async fn`, which would keep the request beside its parts.
+    #[inline]
     fn call(
         self: &Arc<Self>,
         index: u32,
@@ -228,12 +229,13 @@ impl Instance {
                     tenant: context.tenant.clone(),
                     deadline: attempt.told.map(|told| wall_clock(told, attempt.now)),
                     upload: upload.take(),
+                    clock: clock.clone(),
                 };
                 if let Some(fault) = self.faults.due(&self.name, &self.manifest.operations[index as usize]) {
                     let _ = met.set(fault.name().clone());
                     return Sent::faulty(self, span.scope(fault.happen(&self.boundary, call)));
                 }
-                let begin = |call| span.scope(self.boundary.call(call).clocked(clock.clone()));
+                let begin = |call| span.scope(self.boundary.call(call));
                 let item = |call: &Call| Item {
                     json: call.json.clone(),
                     key: call.idempotency_key.clone(),
@@ -281,6 +283,7 @@ impl<'a> Operation<'a> {
     }
 
     /// Calls it.
+    #[inline]
     pub fn call(self, request: Request) -> impl Future<Output = Result<Reply, CallFailure>> + Send + 'a {
         self.instance.call(self.index, request)
     }
@@ -298,6 +301,7 @@ impl OperationRef {
     }
 
     /// Calls it.
+    #[inline]
     pub fn call(&self, request: Request) -> impl Future<Output = Result<Reply, CallFailure>> + Send + '_ {
         self.get().call(request)
     }
