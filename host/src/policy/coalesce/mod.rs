@@ -1,6 +1,7 @@
 //! Gathers concurrent calls of an operation into calls of the one that does many (`batched_by`). No timer: a call that comes while
 //! nothing is in flight is sent alone and at once; those that come later go together when a batch ends, or beside it, as soon as they
-//! are half as many: a few calls beside a large batch would cost the server as much as the batch does.
+//! are half as many: a few calls beside a large batch would cost the server as much as the batch does. Nobody waits for a batch that
+//! takes long.
 //!
 //! Who waits holds nothing but an answer to come. What is in flight belongs to a task of its own, so that no caller that leaves takes
 //! the others' work along.
@@ -18,6 +19,7 @@ use opentelemetry::trace::SpanContext;
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -93,6 +95,8 @@ struct State<S: Sends> {
     in_flight: usize,
     /// The calls in them.
     items: usize,
+    /// When the last of them was sent.
+    sent: Option<Instant>,
     waiting: VecDeque<Waiting<S>>,
 }
 
@@ -101,7 +105,7 @@ impl<S: Sends> Coalesce<S> {
     pub fn new(settings: CoalesceSettings) -> Arc<Self> {
         Arc::new(Self {
             settings,
-            state: Mutex::new(State { in_flight: 0, items: 0, waiting: VecDeque::new() }),
+            state: Mutex::new(State { in_flight: 0, items: 0, sent: None, waiting: VecDeque::new() }),
         })
     }
 
@@ -204,6 +208,7 @@ impl<S: Sends> Coalesce<S> {
     fn taken(self: &Arc<Self>, state: &mut State<S>, items: usize) -> Place<S> {
         state.in_flight += 1;
         state.items += items;
+        state.sent = Some(Instant::now());
         Place { of: self.clone(), items }
     }
 
@@ -215,7 +220,8 @@ impl<S: Sends> Coalesce<S> {
 impl<S: Sends> State<S> {
     /// Whether so many may go now.
     fn may_go(&self, count: usize, batches: usize) -> bool {
-        self.in_flight < batches && 2 * count >= self.items
+        let many = 2 * count >= self.items;
+        self.in_flight < batches && (many || self.sent.is_some_and(|sent| sent.elapsed() >= SLOW))
     }
 
     /// Takes those that go together next: in order, as many as may, and all on behalf of the same tenant.
@@ -256,5 +262,7 @@ impl<S: Sends> std::fmt::Debug for Coalesce<S> {
     }
 }
 
+/// A batch that takes longer is waited for by nobody that comes after, as long as another may be in flight.
+const SLOW: Duration = Duration::from_millis(20);
 /// So many that wait are looked through for those that left.
 const CROWD: usize = 1024;

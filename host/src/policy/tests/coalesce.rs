@@ -26,6 +26,8 @@ struct Inner {
     most: AtomicUsize,
     dropped: AtomicUsize,
     down: bool,
+    /// How much longer it takes.
+    slow: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +57,7 @@ impl Backend {
         let now = self.0.in_flight.fetch_add(1, Ordering::Relaxed) + 1;
         self.0.most.fetch_max(now, Ordering::Relaxed);
         let mut flight = Flight(&self.0, false);
-        sleep(TAKES).await;
+        sleep(TAKES + self.0.slow).await;
         flight.1 = true;
     }
 
