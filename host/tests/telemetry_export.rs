@@ -108,6 +108,31 @@ async fn calls_go_on_when_the_queue_is_full_and_a_silent_collector_holds_it() {
     app.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_is_sent_than_the_configuration_allows_and_the_rest_is_counted() {
+    let (received, endpoint) = Received::start().await;
+    let config = |per_second| host_telemetry::Config {
+        otlp_endpoint: Some(endpoint.clone()),
+        otlp_spans_per_second: per_second,
+        ..Default::default()
+    };
+    let telemetry = Telemetry::start(&config(50)).unwrap();
+    let last = spans(&telemetry, 1_000);
+    telemetry.flush().await;
+    let sent = exported(&telemetry);
+    // Five in each tenth of a second; how many of those it took is the machine's business.
+    assert!((5.0..500.0).contains(&sent), "{sent} were sent");
+    assert_eq!(sent + dropped(&telemetry), 1_000.0, "each is counted once");
+    assert_eq!(received.spans().len() as f64, sent);
+    assert!(telemetry.trace(&last).is_some(), "in memory are all");
+    telemetry.shutdown().await;
+    let telemetry = Telemetry::start(&config(0)).unwrap();
+    spans(&telemetry, 1_000);
+    telemetry.flush().await;
+    assert_eq!(exported(&telemetry), 1_000.0, "0 is no limit");
+    telemetry.shutdown().await;
+}
+
 fn start(endpoint: String) -> Telemetry {
     Telemetry::start(&host_telemetry::Config { otlp_endpoint: Some(endpoint), ..Default::default() }).unwrap()
 }

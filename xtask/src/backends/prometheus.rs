@@ -20,10 +20,33 @@ pub fn promtool() -> Result<PathBuf> {
     program(&["promtool"])
 }
 
-/// Alertmanager's program, which Debian calls by another name.
+/// Alertmanager's program, which Debian calls by another name. Debian's looks for its templates at one place only.
 pub fn alertmanager() -> Result<PathBuf> {
-    program(&["alertmanager", "prometheus-alertmanager"])
+    let program = program(&["alertmanager", "prometheus-alertmanager"])?;
+    if let Some(unpacked) = program.parent().map(|folder| folder.join("../..").join(TEMPLATES)) {
+        templates(&unpacked, &Path::new("/").join(TEMPLATES))?;
+    }
+    Ok(program)
 }
+
+/// Puts the templates that came with an unpacked program where it looks for them; those that are there stay.
+fn templates(unpacked: &Path, wanted: &Path) -> Result<()> {
+    if !unpacked.is_file() || wanted.exists() {
+        return Ok(());
+    }
+    let folder = wanted.parent().unwrap_or(wanted);
+    let put = std::fs::create_dir_all(folder).and_then(|()| std::fs::copy(unpacked, wanted));
+    put.map(drop).map_err(|error| {
+        let (from, to) = (unpacked.display(), wanted.display());
+        Skipped(format!(
+            "Debian's Alertmanager reads its templates from {to}, which is not there and cannot be written \
+             ({error}): run `sudo install -D {from} {to}`, or put alertmanager on PATH"
+        ))
+        .into()
+    })
+}
+
+const TEMPLATES: &str = "usr/share/prometheus/alertmanager/default.tmpl";
 
 fn program(names: &[&str]) -> Result<PathBuf> {
     if let Some(found) = names.iter().find_map(|name| on_path(name)) {
@@ -81,6 +104,25 @@ fn fetch(folder: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn templates_are_put_where_the_program_looks_for_them_and_replace_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let (unpacked, wanted) =
+            (folder.path().join("cache/default.tmpl"), folder.path().join("a/b/default.tmpl"));
+        templates(&unpacked, &wanted).unwrap();
+        assert!(!wanted.exists(), "a program on PATH brought none");
+        std::fs::create_dir_all(folder.join("cache")).unwrap();
+        std::fs::write(&unpacked, "new").unwrap();
+        templates(&unpacked, &wanted).unwrap();
+        assert_eq!(std::fs::read_to_string(&wanted).unwrap(), "new");
+        std::fs::write(&wanted, "own").unwrap();
+        templates(&unpacked, &wanted).unwrap();
+        assert_eq!(std::fs::read_to_string(&wanted).unwrap(), "own");
+        let blocked = templates(&unpacked, &unpacked.join("below/default.tmpl")).unwrap_err().to_string();
+        assert!(blocked.contains("sudo install -D"), "{blocked}");
+        std::fs::remove_dir_all(folder).unwrap();
+    }
 
     #[test]
     fn the_release_is_read() {
