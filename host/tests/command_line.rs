@@ -214,3 +214,22 @@ fn runs_are_seen_whether_or_not_a_host_has_the_journal() {
     assert_eq!(running.wait().0.code(), Some(0));
     assert_eq!(list(&house), [second, first]);
 }
+
+#[test]
+fn wrong_usage_is_json_where_json_is_asked_for() {
+    let house = House::new(CONFIG);
+    for wrong in [
+        &["--json", "runs", "show"][..],
+        &["--json", "runs", "list", "--since", "5x"],
+        &["--json", "flow", "nope"],
+    ] {
+        let done = house.chassis(wrong);
+        assert_eq!((done.code, done.out.as_str()), (2, ""), "{done:?}");
+        let told: serde_json::Value = serde_json::from_str(&done.err).unwrap();
+        assert_eq!(told["error"]["code"], "usage");
+        assert!(told["error"]["message"].as_str().unwrap().contains("--help"), "{told}");
+    }
+    let plain = house.chassis(&["runs", "show"]);
+    assert!(plain.code == 2 && plain.err.starts_with("error: "), "{plain:?}");
+    assert_eq!(house.chassis(&["--json", "--help"]).code, 0);
+}

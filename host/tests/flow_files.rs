@@ -93,6 +93,42 @@ fn steps_that_wait_for_each_other_are_refused() {
     assert_eq!(told.0[0].message, "uses its own result: write `step.output` instead of `steps.a.output`");
 }
 
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_told_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe.toml");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let (_, errors) = FlowSet::load_what_can_be(folder.path());
+    assert!(
+        errors.to_string().contains("pipe.toml:1:1") && errors.to_string().contains("no file"),
+        "{errors}"
+    );
+}
+
+#[tokio::test]
+async fn what_the_journal_could_not_give_back_is_refused_before_anything_is_done() {
+    fn nested(depth: usize) -> Value {
+        (0..depth).fold(json!(1), |inner, _| json!([inner]))
+    }
+    let text = "[input]\ndata = \"any\"\n[steps.a]\ncall = \"x.y\"\ninput = { data = \"${input.data}\" }\nundo = \"none\"";
+    let ended = run(text, Script::default(), json!({ "data": nested(60) })).await;
+    assert_eq!(ended.state, RunState::Completed);
+    let script = Arc::new(Script::default());
+    let input = json!({ "data": nested(70) });
+    let refused = engine(flow(text), &script).run("test", input, Context::default()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert!(refused.to_string().contains("64 levels"), "{refused}");
+    // What a flow makes of it counts too.
+    let wrapped = format!("{}\"${{input.data}}\"{}", "[".repeat(40), "]".repeat(40));
+    let text = format!(
+        "[input]\ndata = \"any\"\n[steps.a]\ncall = \"x.y\"\ninput = {{ data = {wrapped} }}\nundo = \"none\""
+    );
+    let ended = run(&text, Script::default(), json!({ "data": nested(60) })).await;
+    assert_eq!(ended.state, RunState::Undone);
+    assert!(ended.error.unwrap().failure.to_string().contains("96 levels"));
+}
+
 #[tokio::test]
 async fn values_keep_their_types() {
     let text = r#"

@@ -87,7 +87,7 @@ async fn calls_go_on_when_the_queue_is_full_and_a_silent_collector_holds_it() {
         "host.toml",
         &format!(
             "plugins_dir = {:?}\nflows_dir = {:?}\n[journal]\nurl = \"memory\"\n[telemetry]\nlog = \"off\"\n\
-             otlp_endpoint = \"http://{}\"\n[roles]\nvoice = \"echo\"\n[instances.echo]\nplugin = \"echo\"\n",
+             otlp_endpoint = \"http://{}\"\notlp_spans_per_second = 0\n[roles]\nvoice = \"echo\"\n[instances.echo]\nplugin = \"echo\"\n",
             house.path("plugins"),
             house.path("flows"),
             silent.local_addr().unwrap()

@@ -194,6 +194,19 @@ fn a_changed_file_is_taken_up_and_a_broken_one_changes_nothing() {
     until(|| get(&host, "/v1/flows")["problems"].clone(), |problems| problems == &json!([]));
     assert_eq!(host.request("POST", "/v1/flows/slow", "{}").unwrap().1, r#"{"said":"newest"}"#);
     assert_eq!(host.request("POST", "/v1/flows/more", "{}").unwrap().0, 404);
+    // One that others run is not gone without a word.
+    house.write(
+        "flows/base.toml",
+        "[steps.said]\ncall = \"voice.echo\"\ninput = { value = 1 }\nundo = \"none\"\n",
+    );
+    house.write("flows/over.toml", "[steps.part]\nflow = \"base\"\n[output]\nsays = \"over\"\n");
+    until(|| get(&host, "/v1/flows")["flows"].as_array().unwrap().len(), |flows| *flows == 4);
+    std::fs::remove_file(house.path("flows/base.toml")).unwrap();
+    let shown =
+        until(|| get(&host, "/v1/flows")["problems"].clone(), |problems| problems != &json!([])).to_string();
+    assert!(shown.contains("over.toml") && shown.contains("base"), "{shown}");
+    std::fs::remove_file(house.path("flows/over.toml")).unwrap();
+    until(|| get(&host, "/v1/flows")["problems"].clone(), |problems| problems == &json!([]));
     // A folder that is gone takes nothing away.
     std::fs::rename(house.path("flows"), house.path("moved")).unwrap();
     until(|| get(&host, "/v1/flows")["problems"].clone(), |problems| problems.as_array().unwrap().len() == 1);

@@ -86,5 +86,15 @@ fn take_up(before: &FlowSet, folder: &Path, world: &World) -> FlowSet {
     for error in &wrong {
         tracing::error!(%error, "a flow is not taken up, and stays as it was");
     }
+    // What was right, and is not with the others as they are now: it runs another that is gone, or answers something else.
+    for flow in flows.iter().filter(|flow| !is_new(&flow.name, &flow.version)) {
+        let Err(errors) = check_one(flow, world, &flows) else { continue };
+        if check_one(flow, world, before).is_ok() {
+            for error in &errors.0 {
+                tracing::error!(%error, "a flow no longer fits those that it runs, and will fail");
+            }
+            wrong.extend(errors.0);
+        }
+    }
     flows.with_problems(FlowErrors(wrong))
 }

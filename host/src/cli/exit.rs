@@ -135,6 +135,15 @@ pub fn told(exit: &Exit, json: bool) -> ExitCode {
     ExitCode::from(exit.code)
 }
 
+/// Tells what is wrong with the arguments, or the help that was asked for; as JSON where they say so, since they could not be read.
+pub fn misused(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() || !std::env::args_os().any(|argument| argument == "--json") {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    told(&Exit::usage(text.trim().trim_start_matches("error: ")), true)
+}
+
 /// A failure with what led to it and what to do, a line each.
 fn described(failure: &CallFailure) -> String {
     let mut text = failure.to_string();

@@ -102,13 +102,16 @@ Exit codes:
   3  wrong configuration                  4  unavailable, late or refused: the same may succeed later
   130  interrupted";
 
+/// Of every thread that runs futures; only what is used of it is ever had.
+pub(crate) const STACK: usize = 8 << 20;
+
 /// Reads the arguments, does what they say, and answers with the exit code.
 pub fn main() -> ExitCode {
     let Cli { command, global } = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => error.exit(),
+        Err(error) => return exit::misused(&error),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::told(&Exit::failed(format!("no runtime: {error}")), global.json),
     };
@@ -119,6 +122,13 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(exit) => exit::told(&exit, global.json),
     }
+}
+
+/// A runtime whose threads bear what the main thread does: flows are read on them.
+fn runtime() -> tokio::runtime::Builder {
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    runtime.enable_all().thread_stack_size(STACK);
+    runtime
 }
 
 async fn dispatch(command: Command, global: &Global) -> Result<ExitCode, Exit> {

@@ -35,6 +35,10 @@ const TYPES: &[&str] = &[
     "math",
 ];
 
+/// CEL reads, and evaluates, by recursion: what is longer or deeper than anybody writes would use up the stack, and end the host.
+const LONGEST: usize = 2_000;
+const DEEPEST: usize = 16;
+
 /// A compiled expression.
 #[derive(Debug)]
 pub struct Expression {
@@ -82,6 +86,12 @@ const OF_STEP: &[&str] = &["input", "output", "skipped", "failed", "error"];
 impl Expression {
     /// Compiles an expression; the error says what is wrong with it.
     pub fn compile(source: &str, names: Names<'_>) -> Result<Self, String> {
+        if source.len() > LONGEST || nesting(source) > DEEPEST {
+            let start: String = source.chars().take(40).collect();
+            return Err(format!(
+                "`{start}…` is longer than {LONGEST} bytes, or nested deeper than {DEEPEST} levels: take it apart, by steps or in `input`"
+            ));
+        }
         let program = ENV.compile(source).map_err(|errors| {
             let reason = errors.errors.first().map_or_else(|| errors.to_string(), |first| first.msg.clone());
             format!("`{source}` is not a CEL expression: {reason}")
@@ -127,6 +137,20 @@ impl Expression {
         let value = self.evaluate(scope)?;
         value.as_bool().ok_or_else(|| format!("`{}` must be true or false, but is {value}", self.source))
     }
+}
+
+/// How deep brackets are nested. Those in strings count too, which does no harm.
+fn nesting(source: &str) -> usize {
+    let (mut now, mut most) = (0_usize, 0);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => now += 1,
+            b')' | b']' | b'}' => now = now.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(now);
+    }
+    most
 }
 
 /// A value as [`json`] would give it.
@@ -275,6 +299,28 @@ fn spelled(mut expression: &Expr) -> Option<Vec<&str>> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn what_would_use_up_the_stack_is_refused() {
+        const NAMES: Names<'static> = Names { input: &[], steps: &[], roots: &["input"] };
+        let nested = |depth: usize| format!("{}1{}", "(".repeat(depth), ")".repeat(depth));
+        let compile = |text: &str| Expression::compile(text, NAMES).map(drop);
+        // As a flow is read by a worker of the host.
+        let worker = std::thread::Builder::new().stack_size(crate::cli::STACK);
+        let deep = nested(DEEPEST);
+        let long = vec!["1"; LONGEST / 2].join("+");
+        worker
+            .spawn(move || {
+                assert_eq!(compile(&deep), Ok(()));
+                assert_eq!(compile(&long), Ok(()));
+            })
+            .unwrap()
+            .join()
+            .unwrap();
+        for wrong in [nested(DEEPEST + 1), nested(4_000), vec!["1"; LONGEST].join("+")] {
+            assert!(Expression::compile(&wrong, NAMES).unwrap_err().contains("take it apart"));
+        }
+    }
 
     #[test]
     fn a_field_is_taken_as_cel_would_take_it() {

@@ -7,6 +7,7 @@
 pub mod calls;
 pub mod check;
 pub(crate) mod clock;
+pub mod depth;
 pub mod document;
 pub mod engine;
 pub mod expression;

@@ -1,6 +1,7 @@
 //! The registry as flows see it.
 
 use super::calls::{Calls, Nature};
+use super::depth;
 use crate::error::CallFailure;
 use crate::registry::Registry;
 use crate::request::{Context, Request};
@@ -27,14 +28,20 @@ impl Calls for Registry {
             if reply.json().is_empty() {
                 return Ok(Value::Null);
             }
-            serde_json::from_slice(reply.json()).map_err(|error| {
-                let message = format!("{role}.{operation} answered with something that is not JSON");
+            let wrong = |what: &str, cause: Option<String>| {
+                let message = format!("{role}.{operation} answered with something that is {what}");
                 let mut failure = CallFailure::new(Code::Internal, message);
-                failure.error.causes.push(error.to_string());
+                failure.error.causes.extend(cause);
                 // It answered: whatever it does has been done.
                 failure.error.maybe_applied = true;
                 failure
-            })
+            };
+            let output = serde_json::from_slice(reply.json())
+                .map_err(|error| wrong("not JSON", Some(error.to_string())))?;
+            if depth::is_deeper(&output, depth::GIVEN) {
+                return Err(wrong("nested too deep for a flow", None));
+            }
+            Ok(output)
         })
     }
 

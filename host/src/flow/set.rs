@@ -85,8 +85,7 @@ impl FlowSet {
     /// Reads one file; its name is the flow's.
     pub fn read(path: &Path) -> Result<Flow, FlowErrors> {
         let name = flow_name(path);
-        let text =
-            std::fs::read_to_string(path).map_err(|error| FlowErrors(vec![unreadable(path, &error)]))?;
+        let text = text_of(path).map_err(|error| FlowErrors(vec![unreadable(path, &error)]))?;
         Flow::parse(&name, &path.display().to_string(), &text)
     }
 
@@ -159,6 +158,14 @@ impl FlowSet {
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Flow>> {
         self.flows.values()
     }
+}
+
+/// The text of a file. What is no file, a pipe for one, may keep its reader waiting for ever.
+fn text_of(path: &Path) -> std::io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file"));
+    }
+    std::fs::read_to_string(path)
 }
 
 /// The name of the flow in a file.

@@ -31,7 +31,7 @@ pub enum OpenError {
     #[error("{0}")]
     Store(#[from] StoreError),
     /// The address is none.
-    #[error("`{0}` is no journal: write sqlite:FILE, postgres://… or memory")]
+    #[error("`{0}` names no journal: write sqlite:FILE, postgres://… or memory")]
     Url(String),
 }
 
@@ -57,7 +57,8 @@ impl Place {
         }
         match url.strip_prefix("sqlite:").map(|file| file.strip_prefix("//").unwrap_or(file)) {
             Some(file) if !file.is_empty() => Ok(Self::Sqlite(file.into())),
-            _ => Err(OpenError::Url(url.to_owned())),
+            // What is wrong may be the first half of an address with a password in the other.
+            _ => Err(OpenError::Url(url.split(':').next().unwrap_or_default().to_owned())),
         }
     }
 
@@ -129,6 +130,10 @@ mod tests {
         assert!(matches!(Place::parse("postgres://u:p@h/d").unwrap(), Place::Postgres(_)));
         for wrong in ["", "sqlite:", "mysql://x", "data/j.db"] {
             assert!(Place::parse(wrong).unwrap_err().to_string().contains("sqlite:FILE"), "{wrong}");
+        }
+        for wrong in ["postgress://u:hunter2@h/d", " postgres://u:hunter2@h/d", "Postgres:u:hunter2@h"] {
+            let told = Place::parse(wrong).unwrap_err().to_string();
+            assert!(told.contains("ostgres") && !told.contains("hunter2"), "{told}");
         }
     }
 }

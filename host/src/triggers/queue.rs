@@ -5,12 +5,15 @@ use super::deliveries::Deliveries;
 use super::settle::Broker;
 use super::{Watch, pause};
 use crate::error::CallFailure;
+use crate::flow::depth;
 use crate::flow::trigger::{CONSUME, Kind, Source};
 use crate::flow::{RunState, Start, Started};
 use crate::request::{Context, ItemStream, Request};
 use chassis_abi::Code;
 use opentelemetry::trace::SpanContext;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -65,7 +68,7 @@ impl Consumer {
             loop {
                 let Ok(place) = places.clone().acquire_owned().await else { return Ok(()) };
                 let Some(message) = messages.next().await else { return Ok(()) };
-                let message = serde_json::from_slice(message?.json()).unwrap_or_default();
+                let message = message_of(message?.json());
                 let settled = taken.token();
                 tokio::spawn(self.clone().take(message, place, settled));
             }
@@ -97,7 +100,8 @@ impl Consumer {
     ) {
         let (system, queue) = (self.broker.system(), &self.source.queue);
         let span = self.watch.host.telemetry.process_span(system, queue, &message, &SpanContext::NONE);
-        let tenant = message["headers"]["x-tenant"].as_str().map(Arc::from);
+        let tenant = message["headers"]["x-tenant"].as_str().filter(|tenant| !tenant.is_empty());
+        let tenant = tenant.map(Arc::from);
         let context = Context { trace: span.context().clone(), tenant, ..Context::default() };
         let run = match self.start(&message, &context).await {
             Ok(run) => run,
@@ -129,7 +133,8 @@ impl Consumer {
         let Watch { host, flow, .. } = &self.watch;
         let body = message["body"].clone();
         let input = self.watch.trigger().make_input("message", message, &self.watch.roles(), body)?;
-        let id = message["message_id"].as_str();
+        // An empty one names nothing.
+        let id = message["message_id"].as_str().filter(|id| !id.is_empty());
         let key = id.map(|id| format!("message {id} of {}", self.source.queue).into());
         let start = Start { key, context: context.clone(), parent: None };
         host.engine.start(&flow.name, input, start).await
@@ -160,5 +165,34 @@ impl Consumer {
                 self.broker.back(message, context).await;
             }
         }
+    }
+}
+
+/// A message of a stream. What is nested too deep for a flow is taken as text: the message must yet be put away, by its receipt which
+/// stands beside that, and with what it said.
+fn message_of(json: &[u8]) -> Value {
+    let fields: Option<BTreeMap<String, &RawValue>> = serde_json::from_slice(json).ok();
+    let field = |(name, raw): (String, &RawValue)| {
+        let value = serde_json::from_str(raw.get()).ok();
+        let value = value.filter(|value| !depth::is_deeper(value, depth::GIVEN));
+        (name, value.unwrap_or_else(|| Value::from(raw.get())))
+    };
+    fields.map_or(Value::Null, |fields| fields.into_iter().map(field).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_nested_too_deep_keeps_its_receipt() {
+        let body = format!("{}1{}", "[".repeat(127), "]".repeat(127));
+        let message =
+            message_of(format!(r#"{{"receipt":"7","body":{body},"headers":{{"a":"b"}}}}"#).as_bytes());
+        assert_eq!(message["receipt"], "7");
+        assert_eq!(message["headers"]["a"], "b");
+        assert_eq!(message["body"], body);
+        assert_eq!(message_of(br#"{"receipt":"8","body":[1]}"#)["body"], json!([1]));
+        assert_eq!(message_of(b"nonsense"), Value::Null);
     }
 }

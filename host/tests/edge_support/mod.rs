@@ -267,6 +267,7 @@ impl Host for Echo {
             idempotency_key: context.idempotency_key,
             tenant: context.tenant,
             deadline: context.deadline.map(|by| SystemTime::now() + (by - tokio::time::Instant::now())),
+            clock: None,
         };
         let call = self.instance.call(call);
         Box::pin(async move {

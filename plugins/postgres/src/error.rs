@@ -38,7 +38,8 @@ pub(crate) fn from(error: sqlx::Error, sent: Sent) -> Error {
 pub(crate) fn is_lost(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(cause) => cause.code().is_some_and(|code| {
-            code.starts_with("08") || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05")
+            code.starts_with("08") && code != "08P01"
+                || matches!(&*code, "57P01" | "57P02" | "57P03" | "57P05")
         }),
         _ => true,
     }
@@ -89,6 +90,8 @@ fn code(status: &str) -> Code {
         "42P01" | "3D000" | "3F000" | "42704" | "42883" => Code::NotFound,
         "25006" => Code::FailedPrecondition,
         "0A000" => Code::Unimplemented,
+        // The server did not understand what it was sent, as it has a NUL in it: no illness of the server's.
+        "08P01" => Code::InvalidArgument,
         "57P01" | "57P02" | "57P03" | "57P04" | "57P05" => Code::Unavailable,
         "P0002" => Code::NotFound,
         _ => match status.get(..2).unwrap_or_default() {
@@ -145,6 +148,7 @@ mod tests {
             ("40P01", Code::Aborted),
             ("53300", Code::ResourceExhausted),
             ("08006", Code::Unavailable),
+            ("08P01", Code::InvalidArgument),
             ("28P01", Code::Unauthenticated),
             ("42P01", Code::NotFound),
             ("42601", Code::InvalidArgument),

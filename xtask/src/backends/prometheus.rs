@@ -23,30 +23,32 @@ pub fn promtool() -> Result<PathBuf> {
 /// Alertmanager's program, which Debian calls by another name. Debian's looks for its templates at one place only.
 pub fn alertmanager() -> Result<PathBuf> {
     let program = program(&["alertmanager", "prometheus-alertmanager"])?;
-    if let Some(unpacked) = program.parent().map(|folder| folder.join("../..").join(TEMPLATES)) {
-        templates(&unpacked, &Path::new("/").join(TEMPLATES))?;
+    if let Some(folder) = program.parent() {
+        templates(&folder.join("../..").join(TEMPLATES), &Path::new("/").join(TEMPLATES))?;
     }
     Ok(program)
 }
 
 /// Puts the templates that came with an unpacked program where it looks for them; those that are there stay.
 fn templates(unpacked: &Path, wanted: &Path) -> Result<()> {
-    if !unpacked.is_file() || wanted.exists() {
-        return Ok(());
+    for name in ["default.tmpl", "email.tmpl"] {
+        let (from, to) = (unpacked.join(name), wanted.join(name));
+        if !from.is_file() || to.exists() {
+            continue;
+        }
+        let put = std::fs::create_dir_all(wanted).and_then(|()| std::fs::copy(&from, &to));
+        put.map_err(|error| {
+            let (from, to) = (from.display(), to.display());
+            Skipped(format!(
+                "Debian's Alertmanager reads its templates from {to}, which is not there and cannot be written \
+                 ({error}): run `sudo install -D {from} {to}`, or put alertmanager on PATH"
+            ))
+        })?;
     }
-    let folder = wanted.parent().unwrap_or(wanted);
-    let put = std::fs::create_dir_all(folder).and_then(|()| std::fs::copy(unpacked, wanted));
-    put.map(drop).map_err(|error| {
-        let (from, to) = (unpacked.display(), wanted.display());
-        Skipped(format!(
-            "Debian's Alertmanager reads its templates from {to}, which is not there and cannot be written \
-             ({error}): run `sudo install -D {from} {to}`, or put alertmanager on PATH"
-        ))
-        .into()
-    })
+    Ok(())
 }
 
-const TEMPLATES: &str = "usr/share/prometheus/alertmanager/default.tmpl";
+const TEMPLATES: &str = "usr/share/prometheus/alertmanager";
 
 fn program(names: &[&str]) -> Result<PathBuf> {
     if let Some(found) = names.iter().find_map(|name| on_path(name)) {
@@ -107,19 +109,20 @@ mod tests {
 
     #[test]
     fn templates_are_put_where_the_program_looks_for_them_and_replace_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let (unpacked, wanted) =
-            (folder.path().join("cache/default.tmpl"), folder.path().join("a/b/default.tmpl"));
+        let folder = std::env::temp_dir().join(format!("chassis-templates-{}", std::process::id()));
+        let (unpacked, wanted) = (folder.join("cache"), folder.join("a/b"));
         templates(&unpacked, &wanted).unwrap();
         assert!(!wanted.exists(), "a program on PATH brought none");
-        std::fs::create_dir_all(folder.join("cache")).unwrap();
-        std::fs::write(&unpacked, "new").unwrap();
+        std::fs::create_dir_all(&unpacked).unwrap();
+        std::fs::write(unpacked.join("default.tmpl"), "new").unwrap();
+        std::fs::write(unpacked.join("email.tmpl"), "new").unwrap();
         templates(&unpacked, &wanted).unwrap();
-        assert_eq!(std::fs::read_to_string(&wanted).unwrap(), "new");
-        std::fs::write(&wanted, "own").unwrap();
+        let read = |name: &str| std::fs::read_to_string(wanted.join(name)).unwrap();
+        assert_eq!((read("default.tmpl"), read("email.tmpl")), ("new".to_owned(), "new".to_owned()));
+        std::fs::write(wanted.join("email.tmpl"), "own").unwrap();
         templates(&unpacked, &wanted).unwrap();
-        assert_eq!(std::fs::read_to_string(&wanted).unwrap(), "own");
-        let blocked = templates(&unpacked, &unpacked.join("below/default.tmpl")).unwrap_err().to_string();
+        assert_eq!(read("email.tmpl"), "own");
+        let blocked = templates(&unpacked, &unpacked.join("email.tmpl/below")).unwrap_err().to_string();
         assert!(blocked.contains("sudo install -D"), "{blocked}");
         std::fs::remove_dir_all(folder).unwrap();
     }

@@ -1,6 +1,7 @@
 //! What a run is started with: whether its input fits, and by what it is known again.
 
 use crate::error::CallFailure;
+use crate::flow::depth;
 use crate::flow::model::Flow;
 use crate::flow::scope::Scope;
 use chassis_abi::Code;
@@ -10,6 +11,11 @@ use std::sync::Arc;
 
 /// The input as the flow takes it, defaults filled in.
 pub fn input(flow: &Flow, input: &Value) -> Result<Value, CallFailure> {
+    if depth::is_deeper(input, depth::GIVEN) {
+        let message =
+            format!("the input of flow `{}` is nested deeper than {} levels", flow.name, depth::GIVEN);
+        return Err(CallFailure::new(Code::InvalidArgument, message));
+    }
     flow.input.accept(input).map_err(|misfit| {
         let message = match misfit.field.as_str() {
             "" => format!("the input of flow `{}` {}", flow.name, misfit.message),

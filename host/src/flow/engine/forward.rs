@@ -5,7 +5,7 @@ use super::job::Job;
 use super::progress::{Progress, Stop};
 use super::remaining::{Ending, Remaining};
 use super::send::Answered;
-use super::step::Miss;
+use super::step::{Miss, shallow};
 use crate::error::CallFailure;
 use crate::flow::plan::Plan;
 use crate::flow::run::{RunOutcome, StepOutcome};
@@ -62,7 +62,7 @@ impl Progress {
     /// Ends the way forward; true if the run goes back.
     fn turned(&mut self, ending: Option<Ending>) -> Result<bool, Stop> {
         let ending = match ending {
-            None => match self.flow.output.render(&self.scope) {
+            None => match shallow(self.flow.output.render(&self.scope)) {
                 Ok(output) => {
                     self.record(Event::RunEnded(Ended { state: RunState::Completed, output }))?;
                     return Ok(false);

@@ -334,6 +334,7 @@ impl Stop {
             Self::Defect(what) => (Code::Internal, what.clone()),
         };
         let mut failure = CallFailure::new(code, format!("the run {run_id} is not over: {why}"));
+        failure.error.retryable = matches!(self, Self::Unwritten(_));
         failure.error.maybe_applied = true;
         failure
     }

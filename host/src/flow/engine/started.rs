@@ -58,6 +58,7 @@ impl Started {
     /// # Errors
     /// `unavailable` if this host ends before; the run goes on without it.
     pub async fn outcome(mut self) -> Result<RunOutcome, CallFailure> {
+        let mut unwritten = None;
         if let Some(settled) = &mut self.settled {
             let told = settled.wait_for(Option::is_some).await.ok().and_then(|told| told.clone());
             match told {
@@ -69,12 +70,17 @@ impl Started {
                     Stop::Handed | Stop::Defect(_) | Stop::Duplicate => {
                         return Err(stop.failure(&self.run_id));
                     }
-                    Stop::Lost | Stop::Unwritten(_) => {}
+                    Stop::Unwritten(_) => unwritten = Some(stop.failure(&self.run_id)),
+                    Stop::Lost => {}
                 },
                 None => {}
             }
         }
-        self.look().await
+        match (self.look().await, unwritten) {
+            // Nothing of it was ever written: that is not a run which nobody knows, but a journal that is not there.
+            (Err(failure), Some(unwritten)) if failure.code() == Code::NotFound => Err(unwritten),
+            (outcome, _) => outcome,
+        }
     }
 
     /// Looks into the journal until the run is over.

@@ -7,6 +7,7 @@ use super::remaining::Remaining;
 use super::send::Answered;
 use crate::error::CallFailure;
 use crate::flow::calls::Nature;
+use crate::flow::depth;
 use crate::flow::model::{OnError, Undo, Work};
 use crate::flow::stale::Origin;
 use crate::journal::{Event, Failed, Nothing, Started, Succeeded};
@@ -87,7 +88,7 @@ impl Progress {
             return Err(CallFailure::new(Code::DeadlineExceeded, message));
         }
         let input = self.flow.steps[job.step].input.render(&self.seen(job));
-        input.map_err(|reason| broken("input", reason))
+        shallow(input).map_err(|reason| broken("input", reason))
     }
 
     fn is_late(&self) -> bool {
@@ -211,5 +212,15 @@ impl Progress {
         let message = &step.output["message"];
         self.message =
             self.engine.spans.process(system.as_deref().unwrap_or_default(), queue, message, &self.span);
+    }
+}
+
+/// What a flow made, unless the journal could not give it back.
+pub(super) fn shallow(made: Result<Value, String>) -> Result<Value, String> {
+    match made {
+        Ok(value) if depth::is_deeper(&value, depth::MADE) => {
+            Err(format!("it is nested deeper than {} levels", depth::MADE))
+        }
+        made => made,
     }
 }

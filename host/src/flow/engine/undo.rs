@@ -5,6 +5,7 @@ use super::child;
 use super::forward::{broken, of};
 use super::job::Job;
 use super::progress::{Progress, Stop};
+use super::step::shallow;
 use crate::error::CallFailure;
 use crate::flow::model::{Undo, UndoCall, Work};
 use crate::flow::scope::Scope;
@@ -113,7 +114,7 @@ impl Progress {
 
     async fn take_back(&mut self, undone: Undone<'_>, undo: &UndoCall, known: &mut bool) -> Result<(), Stop> {
         let Undone { place, job, unit } = undone;
-        let input = match undo.input.render(&self.scope_of_undo(undone)) {
+        let input = match shallow(undo.input.render(&self.scope_of_undo(undone))) {
             Ok(input) => input,
             Err(reason) => return self.cannot(undone, undo, broken("undo.input", reason)),
         };
