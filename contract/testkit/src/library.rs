@@ -10,6 +10,6 @@ pub(crate) fn find(package: &str) -> Result<PathBuf, String> {
         std::env::current_exe().map_err(|error| format!("where this test runs from is unknown: {error}"))?;
     let tried: Vec<PathBuf> = exe.ancestors().skip(1).take(2).map(|dir| dir.join(&name)).collect();
     tried.iter().find(|path| path.exists()).cloned().ok_or_else(|| {
-        format!("{name} is not built: looked at {tried:?}; is crate-type [\"cdylib\", \"rlib\"]?")
+        format!("{name} is not built: looked at {tried:?}; has its Cargo.toml [lib] name = \"{lib}\" and crate-type = [\"cdylib\", \"rlib\"]?")
     })
 }

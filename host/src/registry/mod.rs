@@ -172,7 +172,8 @@ impl Registry {
     }
 
     fn no_instance(&self, name: &str) -> CallFailure {
-        let known = self.instances.keys().chain(self.roles.keys()).map(String::as_str);
+        let roles = self.roles.keys().filter(|role| !self.instances.contains_key(*role));
+        let known = self.instances.keys().chain(roles).map(String::as_str);
         let advice = did_you_mean(name, known).map(|advice| format!("; {advice}")).unwrap_or_default();
         CallFailure::new(Code::NotFound, format!("there is no instance `{name}`{advice}"))
     }
