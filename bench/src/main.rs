@@ -24,6 +24,6 @@ fn main() -> Result<()> {
         Some("spin") => spin::run(&arguments[1..]),
         Some("otlp-sink") => sink::run(),
         Some("load") => boundary::load::child(),
-        _ => bail!("say which benchmark: boundary, flows, policies, telemetry"),
+        _ => bail!("say which benchmark: boundary, flows, policies, telemetry; or spin, for a profiler"),
     }
 }

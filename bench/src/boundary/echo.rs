@@ -4,7 +4,7 @@ use super::Bare;
 use crate::stats::median;
 use anyhow::{Context, Result};
 use bytes::Bytes;
-use chassis_loader::{Call, Plugin};
+use chassis_loader::{Call, Instance, Plugin};
 use serde_json::json;
 use std::hint::black_box;
 use std::sync::Arc;
@@ -20,11 +20,16 @@ async fn direct(raw: &[u8]) -> Vec<u8> {
     raw.to_vec()
 }
 
-/// Nanoseconds that the boundary adds to a call, median of the rounds.
-pub async fn measure(plugin: &Arc<Plugin>) -> Result<f64> {
+fn open(plugin: &Arc<Plugin>) -> Result<(Instance, u32)> {
     let instance = chassis_loader::create(plugin, "echo", &json!({}), Bare::here())?;
     let operation = plugin.manifest().operations.iter().position(|one| one.name == "echo_bytes");
     let operation = u32::try_from(operation.context("echo has no operation echo_bytes")?)?;
+    Ok((instance, operation))
+}
+
+/// Nanoseconds that the boundary adds to a call, median of the rounds.
+pub async fn measure(plugin: &Arc<Plugin>) -> Result<f64> {
+    let (instance, operation) = open(plugin)?;
     let raw = Bytes::from_static(b"sixteen bytes!!!");
     let mut added = Vec::new();
     for round in 0..=ROUNDS {
@@ -48,9 +53,7 @@ pub async fn measure(plugin: &Arc<Plugin>) -> Result<f64> {
 
 /// The boundary's side alone, for a profiler: calls a second.
 pub async fn spin(plugin: &Arc<Plugin>, slice: Duration) -> Result<f64> {
-    let instance = chassis_loader::create(plugin, "echo", &json!({}), Bare::here())?;
-    let operation = plugin.manifest().operations.iter().position(|one| one.name == "echo_bytes");
-    let operation = u32::try_from(operation.context("echo has no operation echo_bytes")?)?;
+    let (instance, operation) = open(plugin)?;
     let raw = Bytes::from_static(b"sixteen bytes!!!");
     let begun = Instant::now();
     let mut done = 0.0;

@@ -9,7 +9,7 @@ use chassis::app::App;
 use chassis::config::{Config, Source};
 use chassis::registry::OperationRef;
 use chassis::request::{Context, Request};
-use chassis_loader::{Call, Instance};
+use chassis_loader::{Call, Instance, Plugin};
 use opentelemetry::trace::{SpanContext, SpanId, TraceFlags, TraceId, TraceState};
 use serde_json::json;
 use std::path::Path;
@@ -44,15 +44,10 @@ impl Measured {
 pub async fn measure(folder: &Path, endpoint: &str, say: &impl Fn(String)) -> Result<Measured> {
     let temporary = tempfile::tempdir()?;
     let plugin = load_plugin(folder, "redis", &temporary.path().join("generations"))?;
-    let bare = chassis_loader::create(&plugin, "bare", &json!({ "url": direct::url()? }), Bare::here())?;
-    let bare = Arc::new(bare);
+    let bare = open(&plugin)?;
     let app = App::start(config(temporary.path(), endpoint)?).await?;
     let get = app.registry.operation("redis", "get")?.to_ref();
-    let operation = |name: &str| {
-        let at = plugin.manifest().operations.iter().position(|operation| operation.name == name);
-        anyhow::Ok(u32::try_from(at.context("no such operation")?)?)
-    };
-    let (json_get, raw_get) = (operation("get")?, operation("get_raw")?);
+    let (json_get, raw_get) = (operation(&plugin, "get")?, operation(&plugin, "get_raw")?);
     let input = Bytes::from(json!({ "key": direct::KEY }).to_string());
 
     // Writes the value.
@@ -93,6 +88,16 @@ pub async fn measure(folder: &Path, endpoint: &str, say: &impl Fn(String)) -> Re
     }
     let [c1, c64, c64_raw, c64_10pct, c64_100pct] = all.each_ref().map(Pairs::ratio);
     Ok(Measured { app, ratios: Ratios { c1, c64, c64_raw, c64_10pct, c64_100pct }, _folder: temporary })
+}
+
+/// The plugin's side alone, without a host.
+fn open(plugin: &Arc<Plugin>) -> Result<Arc<Instance>> {
+    let config = json!({ "url": direct::url()? });
+    Ok(Arc::new(chassis_loader::create(plugin, "bare", &config, Bare::here())?))
+}
+
+fn operation(plugin: &Plugin, name: &str) -> Result<u32> {
+    Ok(plugin.manifest().operation(name).context("no such operation")?.0)
 }
 
 fn config(folder: &Path, endpoint: &str) -> Result<Config> {
@@ -148,12 +153,8 @@ pub async fn spin(what: &str, slice: Duration, folder: &Path, endpoint: &str) ->
         "driver" => driver_for(slice, 64).await,
         "get" | "get-raw" => {
             let plugin = load_plugin(folder, "redis", &temporary.path().join("generations"))?;
-            let bare =
-                chassis_loader::create(&plugin, "bare", &json!({ "url": direct::url()? }), Bare::here())?;
-            let bare = Arc::new(bare);
-            let name = if what == "get" { "get" } else { "get_raw" };
-            let at = plugin.manifest().operations.iter().position(|operation| operation.name == name);
-            let operation = u32::try_from(at.context("no such operation")?)?;
+            let bare = open(&plugin)?;
+            let operation = operation(&plugin, if what == "get" { "get" } else { "get_raw" })?;
             rate_for(slice, 64, move |_| bare_call(bare.clone(), operation, input.clone())).await
         }
         _ => {

@@ -64,12 +64,12 @@ async fn measure(say: &impl Fn(String)) -> Result<Value> {
     let mut rounds: [Rounds; 2] = Default::default();
     let mut direct: [Vec<f64>; 2] = Default::default();
     for round in 0..=ROUNDS {
-        let driver = [by_drivers(&drivers, 1).await?, by_drivers(&drivers, 32).await?];
+        let driver = [by_drivers(SLICE, &drivers, 1).await?, by_drivers(SLICE, &drivers, 32).await?];
         let mut measured = Vec::new();
         for ours in [&with, &without] {
-            let calls = [by_calls(ours, 1).await?, by_calls(ours, 32).await?];
-            let flow_c1 = by_flow(ours, 1).await?.0;
-            measured.push((calls, flow_c1, by_flow(ours, 32).await?));
+            let calls = [by_calls(SLICE, ours, 1).await?, by_calls(SLICE, ours, 32).await?];
+            let flow_c1 = by_flow(SLICE, ours, 1).await?.0;
+            measured.push((calls, flow_c1, by_flow(SLICE, ours, 32).await?));
         }
         // The first round fills pools and caches.
         if round == 0 {
@@ -149,18 +149,18 @@ impl Rounds {
     }
 }
 
-async fn by_drivers(drivers: &Drivers, width: u64) -> Result<f64> {
+async fn by_drivers(slice: Duration, drivers: &Drivers, width: u64) -> Result<f64> {
     let drivers = drivers.clone();
-    rate_for(SLICE, width, move |_| {
+    rate_for(slice, width, move |_| {
         let drivers = drivers.clone();
         async move { drivers.create_user(&User::next()).await }
     })
     .await
 }
 
-async fn by_calls(ours: &Arc<Ours>, width: u64) -> Result<f64> {
+async fn by_calls(slice: Duration, ours: &Arc<Ours>, width: u64) -> Result<f64> {
     let calls = ours.calls.clone();
-    rate_for(SLICE, width, move |_| {
+    rate_for(slice, width, move |_| {
         let calls = calls.clone();
         async move { calls.create_user(&User::next()).await }
     })
@@ -168,11 +168,11 @@ async fn by_calls(ours: &Arc<Ours>, width: u64) -> Result<f64> {
 }
 
 /// Runs a second, and the CPU time of this process for each, in microseconds.
-async fn by_flow(ours: &Arc<Ours>, width: u64) -> Result<(f64, f64)> {
+async fn by_flow(slice: Duration, ours: &Arc<Ours>, width: u64) -> Result<(f64, f64)> {
     let before = cpu();
     let begun = std::time::Instant::now();
     let running = ours.clone();
-    let rate = rate_for(SLICE, width, move |_| {
+    let rate = rate_for(slice, width, move |_| {
         let ours = running.clone();
         async move { ours.flow("create-user", User::next().input()).await }
     })
@@ -196,30 +196,9 @@ pub async fn spin(what: &str, slice: Duration) -> Result<f64> {
     let ours = Arc::new(Ours::start(folder.path(), true).await?);
     ours.set_up().await?;
     let rate = match what {
-        "drivers" => {
-            let (drivers, _connection) = Drivers::connect(&urls).await?;
-            rate_for(slice, 32, move |_| {
-                let drivers = drivers.clone();
-                async move { drivers.create_user(&User::next()).await }
-            })
-            .await
-        }
-        "calls" => {
-            let calls = ours.calls.clone();
-            rate_for(slice, 32, move |_| {
-                let calls = calls.clone();
-                async move { calls.create_user(&User::next()).await }
-            })
-            .await
-        }
-        _ => {
-            let running = ours.clone();
-            rate_for(slice, 32, move |_| {
-                let ours = running.clone();
-                async move { ours.flow("create-user", User::next().input()).await }
-            })
-            .await
-        }
+        "drivers" => by_drivers(slice, &Drivers::connect(&urls).await?.0, 32).await,
+        "calls" => by_calls(slice, &ours, 32).await,
+        _ => by_flow(slice, &ours, 32).await.map(|(rate, _)| rate),
     };
     for line in ours.app.telemetry.prometheus().lines() {
         if line.starts_with("chassis_journal_write_duration_seconds_count")

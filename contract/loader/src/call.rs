@@ -12,7 +12,7 @@ use std::future::Future;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -110,6 +110,7 @@ pin_project! {
         memory: CallMemory,
         boxed: Option<Pin<Box<CallMemory>>>,
         target: Target,
+        clock: Option<Arc<AtomicU64>>,
     }
 }
 
@@ -121,15 +122,16 @@ enum Target {
 
 impl CallFuture {
     #[inline]
-    pub(crate) fn new(instance: Arc<Inner>, call: Call) -> Self {
-        Self { future: None, memory: CallMemory::new(call), boxed: None, target: Target::Instance(instance) }
+    pub(crate) fn new(instance: Arc<Inner>, mut call: Call) -> Self {
+        let (clock, target) = (call.clock.take(), Target::Instance(instance));
+        Self { future: None, memory: CallMemory::new(call), boxed: None, target, clock }
     }
 
     /// A call that nobody takes.
     #[cold]
     pub(crate) fn refused(error: CallError) -> Self {
         let target = Target::Refused(Box::new(error));
-        Self { future: None, memory: CallMemory::new(Call::default()), boxed: None, target }
+        Self { future: None, memory: CallMemory::new(Call::default()), boxed: None, target, clock: None }
     }
 }
 
@@ -137,15 +139,15 @@ impl Future for CallFuture {
     type Output = Result<Reply, CallError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+        let this = self.project();
         let Target::Instance(instance) = &*this.target else {
             return Poll::Ready(Err(not_begun(this.target)));
         };
         let mut out = MaybeUninit::uninit();
-        let begun = this.memory.as_ref().is_clocked().then(Instant::now);
+        let begun = this.clock.as_ref().map(|_| Instant::now());
         let polled = match this.future {
             Some(future) => future.poll_into(cx, &mut out),
-            None => match begin(instance, this.memory.as_mut(), this.boxed) {
+            None => match begin(instance, this.memory, this.boxed) {
                 Ok(mut future) => {
                     let polled = future.poll_into(cx, &mut out);
                     // One that is ready at once is never put away.
@@ -160,8 +162,8 @@ impl Future for CallFuture {
                 }
             },
         };
-        if let Some(begun) = begun {
-            this.memory.as_ref().spent(begun.elapsed());
+        if let (Some(clock), Some(begun)) = (this.clock, begun) {
+            clock.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
         }
         let polled = ready!(polled);
         // The plugin's future goes first: its memory may now go with a stream.

@@ -17,9 +17,7 @@ use std::marker::PhantomPinned;
 use std::mem::{MaybeUninit, offset_of};
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 /// A slice from the boundary; null is empty.
 ///
@@ -125,26 +123,11 @@ impl CallMemory {
     /// Takes the call out, before it has begun.
     pub(crate) fn take(self: Pin<&mut Self>) -> Call {
         // SAFETY: the call is not pinned; only what is lent of it, after `begin`, must stay.
-        let call = unsafe { &mut self.get_unchecked_mut().call };
-        let clock = call.clock.clone();
-        std::mem::replace(call, Call { clock, ..Call::default() })
+        std::mem::take(unsafe { &mut self.get_unchecked_mut().call })
     }
 
     pub(crate) fn operation(&self) -> u32 {
         self.call.operation
-    }
-
-    /// Whether somebody wants to know how long the plugin is busy with it.
-    #[inline]
-    pub(crate) fn is_clocked(self: Pin<&Self>) -> bool {
-        self.get_ref().call.clock.is_some()
-    }
-
-    /// Adds to that.
-    pub(crate) fn spent(self: Pin<&Self>, time: Duration) {
-        if let Some(clock) = &self.get_ref().call.clock {
-            clock.fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
-        }
     }
 
     pub(crate) fn has_upload(&self) -> bool {

@@ -29,6 +29,7 @@ pub use exit::Exit;
 pub(crate) use remote::Remote;
 
 use crate::config::{Config, Source};
+use crate::flow::expression::STACK;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -102,16 +103,15 @@ Exit codes:
   3  wrong configuration                  4  unavailable, late or refused: the same may succeed later
   130  interrupted";
 
-/// Of every thread that runs futures; only what is used of it is ever had.
-pub(crate) const STACK: usize = 8 << 20;
-
 /// Reads the arguments, does what they say, and answers with the exit code.
 pub fn main() -> ExitCode {
     let Cli { command, global } = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return exit::misused(&error),
     };
-    let runtime = match runtime().build() {
+    // Flows are read, and run, on its threads.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return exit::told(&Exit::failed(format!("no runtime: {error}")), global.json),
     };
@@ -122,13 +122,6 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(exit) => exit::told(&exit, global.json),
     }
-}
-
-/// A runtime whose threads bear what the main thread does: flows are read on them.
-fn runtime() -> tokio::runtime::Builder {
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    runtime.enable_all().thread_stack_size(STACK);
-    runtime
 }
 
 async fn dispatch(command: Command, global: &Global) -> Result<ExitCode, Exit> {

@@ -1,5 +1,5 @@
-//! How deep values of a run may be nested. The journal writes them within entries of its own, and must be able to read them back: what is
-//! deeper is refused before anything is done with it.
+//! How deep values of a run may be nested. The journal writes them within entries of its own, and must be able to read them back: a run
+//! that is given something deeper does not begin, and a step that answers it, or is to be sent with it, fails.
 
 use serde_json::Value;
 

@@ -196,7 +196,7 @@ impl Progress {
         match &self.flow.steps[job.step].on_error {
             OnError::Fail => Ok(None),
             OnError::Continue => Ok(Some(Value::Null)),
-            OnError::Value(value) => match value.render(&self.seen(job)) {
+            OnError::Value(value) => match shallow(value.render(&self.seen(job))) {
                 Ok(value) => Ok(Some(value)),
                 Err(reason) => Err(broken("on_error.value", reason)),
             },
