@@ -240,10 +240,16 @@ async fn no_connection(bench: &Bench) -> Outcome {
 
 async fn pooled(bench: &Bench) -> Outcome {
     let (api, instance) = talk(bench).await?;
-    for _ in 0..5 {
+    for _ in 0..20 {
         get(&instance, "/echo").await?;
     }
-    expect_eq("connections", &api.connections(), &1)
+    // A driver may give a connection back a moment after it handed up the answer.
+    let opened = api.connections();
+    if opened > 5 {
+        Err(format!("20 requests one after the other took {opened} connections").into())
+    } else {
+        Ok(())
+    }
 }
 
 async fn cancelled(bench: &Bench) -> Outcome {
