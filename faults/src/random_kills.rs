@@ -1,13 +1,15 @@
 //! Two hosts on one journal in Postgres, a steady load, and one of them killed again and again at a random moment. Whoever is not
-//! answered asks the other host with the same idempotency key, as a client would.
+//! answered asks the other host with the same idempotency key, as a client would. Somebody reads the queue, as in any house that has one.
 
 use crate::host::Host;
 use crate::report::{Report, Tally};
 use crate::seed::Rng;
 use crate::site::{Options, Servers, Site, user};
+use crate::stores::{Message, Urls, broker};
 use anyhow::{Context, Result, ensure};
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 use tokio::task::JoinSet;
@@ -20,8 +22,10 @@ const RATE: u64 = 200;
 const IN_FLIGHT: usize = 400;
 /// Calls of one instance at the same time: whoever waited for a dead host comes to the other one at once.
 const BULKHEAD: u32 = 100;
-/// One run in twenty goes back by itself, so that kills meet undo too. Nobody reads the queue: looking through it takes ever longer.
-const EXTRA: &str = "[instances.messages.policy.operations.retract]\nattempt_timeout = \"10s\"\n\n[[faults]]\nname = \"now-and-then\"\nkind = \"error\"\ncode = \"failed_precondition\"\n\
+/// How often the queue is read.
+const READ: Duration = Duration::from_secs(2);
+/// One run in twenty goes back by itself, so that kills meet undo too.
+const EXTRA: &str = "[[faults]]\nname = \"now-and-then\"\nkind = \"error\"\ncode = \"failed_precondition\"\n\
     instance = \"search\"\noperation = \"index\"\nprobability = 0.05\n\n";
 
 /// Two hosts that come and go.
@@ -36,6 +40,8 @@ struct Load {
     in_flight: AtomicUsize,
     answered: AtomicU64,
     held_back: AtomicU64,
+    /// The messages of runs that completed. Those may be read: no undo wants them back.
+    sent: Mutex<HashSet<String>>,
 }
 
 /// Runs it; the tally's cells are the kills.
@@ -57,9 +63,11 @@ pub async fn run(kills: usize, seed: u64, options: &Options, report: &Report) ->
         in_flight: AtomicUsize::new(0),
         answered: AtomicU64::new(0),
         held_back: AtomicU64::new(0),
+        sent: Mutex::default(),
     });
     let begun = Instant::now();
     let asking = tokio::spawn(ask_on(load.clone()));
+    let reading = tokio::spawn(read_on(load.clone(), Urls::from_environment()?.rabbitmq));
     let mut rng = Rng::new(seed);
     for kill in 1..=kills {
         tokio::time::sleep(Duration::from_millis(rng.between(50, 900))).await;
@@ -85,9 +93,10 @@ pub async fn run(kills: usize, seed: u64, options: &Options, report: &Report) ->
     ));
     load.over.store(true, Ordering::Relaxed);
     asking.await?;
+    let delivered = reading.await??;
     let answered = load.answered.load(Ordering::Relaxed);
     let held_back = load.held_back.load(Ordering::Relaxed);
-    let verdict = site.verdict().await?;
+    let verdict = site.verdict_with(delivered).await?;
     report.progress(&format!(
         "random: {answered} runs answered in {:.0} s, {held_back} held back as the machine could not keep up",
         begun.elapsed().as_secs_f64()
@@ -98,6 +107,12 @@ pub async fn run(kills: usize, seed: u64, options: &Options, report: &Report) ->
         site.keep();
     }
     Ok(Tally { cells: kills, ..Tally::of(&verdict) })
+}
+
+impl Load {
+    fn sent(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.sent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Pair {
@@ -137,6 +152,17 @@ async fn ask_on(load: Arc<Load>) {
     asked.join_all().await;
 }
 
+/// Reads what may be read of the queue, again and again; answers with all of it.
+async fn read_on(load: Arc<Load>, url: String) -> Result<Vec<Message>> {
+    let mut delivered = Vec::new();
+    while !load.over.load(Ordering::Relaxed) {
+        tokio::time::sleep(READ).await;
+        let sent = load.sent().clone();
+        delivered.extend(broker::take(&url, |id| sent.contains(id)).await.context("reading the queue")?);
+    }
+    Ok(delivered)
+}
+
 /// Asks until there is an answer: a host that dies is asked no more, the other one with the same key.
 async fn ask(load: &Load, number: u64) {
     let (input, key) = (user(number), format!("user-{number}"));
@@ -147,6 +173,9 @@ async fn ask(load: &Load, number: u64) {
             && (!matches!(status, 409 | 429 | 503) || answer["run"]["state"].is_string())
         {
             load.answered.fetch_add(1, Ordering::Relaxed);
+            if let (200, Some(message)) = (status, answer["message_id"].as_str()) {
+                load.sent().insert(message.to_owned());
+            }
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,7 +1,7 @@
 //! A place to break things in: a folder with configuration and flows, five stores, a journal.
 
 use crate::host::Host;
-use crate::stores::{Stores, Urls};
+use crate::stores::{Message, Stores, Urls};
 use crate::verdict::{Run, State, Verdict, judge};
 use crate::{journal, words};
 use anyhow::{Context, Result, ensure};
@@ -110,8 +110,15 @@ impl Site {
 
     /// Waits until no run is open, then reads the stores and compares.
     pub async fn verdict(&self) -> Result<Verdict> {
+        self.verdict_with(Vec::new()).await
+    }
+
+    /// The same where these messages were in the queue, and somebody read them.
+    pub async fn verdict_with(&self, delivered: Vec<Message>) -> Result<Verdict> {
         let runs = self.settled().await?;
-        Ok(judge(&self.stores.read().await.context("reading the stores")?, &runs))
+        let mut snapshot = self.stores.read().await.context("reading the stores")?;
+        snapshot.messages.extend(delivered);
+        Ok(judge(&snapshot, &runs))
     }
 
     /// Waits until no run is open, or for so long that none will end any more.

@@ -2,22 +2,48 @@
 
 use super::{Message, QUEUE};
 use anyhow::{Context, Result};
-use lapin::options::{BasicGetOptions, QueueDeclareOptions, QueuePurgeOptions};
+use lapin::message::BasicGetMessage;
+use lapin::options::{
+    BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, ConnectionProperties};
 use serde_json::Value;
+use std::time::Duration;
+
+/// Whose turn it is to look through the queue: what one looks at, an undo would not find. See the plugin's `retract.rs`.
+const TURN: &str = "chassis.retract.welcome_messages";
+
+/// Takes those messages out that are wanted, by their ids; all others stay where they are.
+pub async fn take(url: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Message>> {
+    let (connection, mut channel) = open(url).await?;
+    let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    while channel.queue_declare(TURN.into(), exclusive, FieldTable::default()).await.is_err() {
+        // Another one's turn; and a refusal ends the channel.
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        channel = connection.create_channel().await?;
+    }
+    let mut taken = Vec::new();
+    while let Some(message) = channel.basic_get(QUEUE.into(), BasicGetOptions::default()).await? {
+        let read = read(&message)?;
+        if wanted(&read.message_id) {
+            message.delivery.acker.ack(BasicAckOptions::default()).await?;
+            taken.push(read);
+        }
+    }
+    let back = BasicNackOptions { multiple: true, requeue: true };
+    channel.basic_nack(0, back).await?;
+    // With the connection the turn ends; it answers when the broker has seen all of it.
+    connection.close(200, "read".into()).await?;
+    Ok(taken)
+}
 
 /// Every message that waits. They go back to their places when the connection is closed.
 pub async fn messages(url: &str) -> Result<Vec<Message>> {
     let (connection, channel) = open(url).await?;
     let mut found = Vec::new();
     while let Some(message) = channel.basic_get(QUEUE.into(), BasicGetOptions::default()).await? {
-        let body: Value = serde_json::from_slice(&message.delivery.data)?;
-        let id = message.delivery.properties.message_id().as_ref().map(ToString::to_string);
-        found.push(Message {
-            message_id: id.unwrap_or_default(),
-            user_id: body["user_id"].as_i64().with_context(|| format!("{body} names no user"))?,
-        });
+        found.push(read(&message)?);
     }
     connection.close(200, "read".into()).await?;
     Ok(found)
@@ -33,6 +59,15 @@ pub async fn wipe(url: &str) -> Result<()> {
     // A queue that was not there has ended the channel; the connection is closed either way.
     connection.close(200, "done".into()).await?;
     Ok(())
+}
+
+fn read(message: &BasicGetMessage) -> Result<Message> {
+    let body: Value = serde_json::from_slice(&message.delivery.data)?;
+    let id = message.delivery.properties.message_id().as_ref().map(ToString::to_string);
+    Ok(Message {
+        message_id: id.unwrap_or_default(),
+        user_id: body["user_id"].as_i64().with_context(|| format!("{body} names no user"))?,
+    })
 }
 
 async fn open(url: &str) -> Result<(Connection, Channel)> {

@@ -1,6 +1,6 @@
 //! The five stores, read directly: no plugin and no host is asked.
 
-mod broker;
+pub mod broker;
 mod embedded;
 mod real;
 mod search;
