@@ -80,6 +80,24 @@ async fn slow_clients_are_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_of_an_answer_keeps_no_place() {
+    let short = Span::millis(300);
+    let edge = start(Settings { write_timeout: short, connection_limit: 1, ..Settings::default() }).await;
+    let mut deaf = TcpStream::connect(edge.address).await.unwrap();
+    let head = "POST /v1/instances/echo/count HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    let endless = r#"{"to": 9223372036854775807}"#;
+    let request = format!("{head}content-length: {}\r\n\r\n{endless}", endless.len());
+    deaf.write_all(request.as_bytes()).await.unwrap();
+    // Whoever reads, however slowly, is served on.
+    let mut some = vec![0; 1 << 16];
+    deaf.read_exact(&mut some).await.unwrap();
+    assert!(some.starts_with(b"HTTP/1.1 200 OK"));
+    assert_eq!(edge.get("/health/live").await.status, 503, "the only place is taken");
+    eventually("the place is free", async || edge.get("/health/live").await.status == 200).await;
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_no_client_should_send_is_refused_and_the_edge_goes_on() {
     let edge = start(Settings { body_limit: Size(100_000), ..Settings::default() }).await;
     let get = "GET /health/live HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
@@ -104,8 +122,12 @@ async fn what_no_client_should_send_is_refused_and_the_edge_goes_on() {
         let answer = raw(&edge, &request).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{what}: {answer:.300}");
     }
-    for path in ["/v1/traces/%ff", "/v1/flows/%00%ff"] {
-        let method = if path.contains("flows") { "POST" } else { "GET" };
+    for path in ["/v1/traces/%ff", "/v1/flows/%00%ff", "/v1/runs/%ff", "/v1/faults/%ff"] {
+        let method = match path.split('/').nth(2) {
+            Some("flows") => "POST",
+            Some("faults") => "DELETE",
+            _ => "GET",
+        };
         edge.send(method, path, &[], b"").await.problem(400, "invalid_argument");
     }
     let pipelined = format!("{}{get}\r\n", "GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n".repeat(200));

@@ -1,11 +1,12 @@
 //! `/v1/faults`: faults on purpose, on a host that allows them.
 
 use super::body::{self, Kind};
+use super::name::Name;
 use super::problem::Problem;
 use super::{Edge, read_json};
 use crate::faults::{FaultSpec, Faults};
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use chassis_abi::Code;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub async fn clear_all(State(edge): State<Edge>) -> Result<Json<Value>, Problem>
 }
 
 /// `DELETE /v1/faults/{name}`: lifts one.
-pub async fn clear(State(edge): State<Edge>, Path(name): Path<String>) -> Result<Json<Value>, Problem> {
+pub async fn clear(State(edge): State<Edge>, Name(name): Name) -> Result<Json<Value>, Problem> {
     Ok(Json(json!({ "cleared": faults(&edge)?.clear(Some(&name))? })))
 }
 

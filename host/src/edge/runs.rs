@@ -2,13 +2,14 @@
 
 use super::Edge;
 use super::body;
+use super::name::Name;
 use super::problem::Problem;
 use crate::config::units::Span;
 use crate::flow::{RunPage, RunShown, RunState};
 use crate::journal::{Filter, Millis};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -59,36 +60,28 @@ pub async fn list(
 }
 
 /// `GET /v1/runs/{id}`.
-pub async fn show(State(edge): State<Edge>, Path(id): Path<String>) -> Result<Json<RunShown>, Problem> {
+pub async fn show(State(edge): State<Edge>, Name(id): Name) -> Result<Json<RunShown>, Problem> {
     Ok(Json(edge.engine().runs().show(&id).await?))
 }
 
 /// `POST /v1/runs/{id}/resume`.
-pub async fn resume(State(edge): State<Edge>, Path(id): Path<String>) -> Result<Json<RunShown>, Problem> {
+pub async fn resume(State(edge): State<Edge>, Name(id): Name) -> Result<Json<RunShown>, Problem> {
     edge.engine().runs().resume(&id).await?;
-    show(State(edge), Path(id)).await
+    show(State(edge), Name(id)).await
 }
 
 /// `POST /v1/runs/{id}/skip`.
-pub async fn skip(
-    State(edge): State<Edge>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Json<RunShown>, Problem> {
+pub async fn skip(State(edge): State<Edge>, Name(id): Name, body: Body) -> Result<Json<RunShown>, Problem> {
     let Skip { step } = read(&edge, body).await?;
     edge.engine().runs().skip(&id, step.as_deref()).await?;
-    show(State(edge), Path(id)).await
+    show(State(edge), Name(id)).await
 }
 
 /// `POST /v1/runs/{id}/cancel`.
-pub async fn cancel(
-    State(edge): State<Edge>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Result<Json<RunShown>, Problem> {
+pub async fn cancel(State(edge): State<Edge>, Name(id): Name, body: Body) -> Result<Json<RunShown>, Problem> {
     let Why { reason } = read(&edge, body).await?;
     edge.engine().runs().cancel(&id, reason.as_deref().unwrap_or("cancelled by hand")).await?;
-    show(State(edge), Path(id)).await
+    show(State(edge), Name(id)).await
 }
 
 /// A small document that may be left out.

@@ -13,6 +13,7 @@ use std::io;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -39,6 +40,7 @@ pub async fn serve(
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0);
     let mut brief = http.clone();
     brief.header_read_timeout(TURNED_AWAY_TIMEOUT).keep_alive(false);
+    let patience = settings.write_timeout.0;
     let mut served = JoinSet::new();
     let mut refused = JoinSet::new();
     loop {
@@ -50,10 +52,11 @@ pub async fn serve(
             Some(_) = refused.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if served.len() < settings.connection_limit => {
-                    served.spawn(connection(stream, router.clone(), http.clone(), closing.clone()));
+                    served.spawn(connection(stream, router.clone(), http.clone(), patience, closing.clone()));
                 }
                 Ok((stream, _)) if refused.len() < TURNED_AWAY_LIMIT => {
-                    refused.spawn(connection(stream, turned_away.clone(), brief.clone(), closing.clone()));
+                    let router = turned_away.clone();
+                    refused.spawn(connection(stream, router, brief.clone(), TURNED_AWAY_TIMEOUT, closing.clone()));
                 }
                 Ok((stream, _)) => drop(stream),
                 Err(error) => accept_failed(&error).await,
@@ -67,12 +70,22 @@ pub async fn serve(
     while served.join_next().await.is_some() {}
 }
 
-async fn connection(stream: TcpStream, router: Router, http: http1::Builder, closing: CancellationToken) {
+/// Serves a connection; it is given up when its client takes nothing of an answer for as long as `patience`.
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    http: http1::Builder,
+    patience: Duration,
+    closing: CancellationToken,
+) {
     // Answers are written in one piece; waiting for more would only add latency.
     let _ = stream.set_nodelay(true);
     let service =
         TowerToHyperService::new(router.map_request(|request: Request<Incoming>| request.map(Body::new)));
-    let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(patience));
+    let stream = TokioIo::new(Box::pin(stream));
+    let mut serving = std::pin::pin!(http.serve_connection(stream, service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = closing.cancelled() => {

@@ -15,6 +15,8 @@ pub struct Settings {
     pub header_timeout: Span,
     /// How long the body of a request may take.
     pub body_timeout: Span,
+    /// How long a client may take none of an answer that is ready; then its connection is closed.
+    pub write_timeout: Span,
     /// Connections at a time; one more is answered 503 and closed.
     pub connection_limit: usize,
     /// Items of an answered stream that are on their way to a client at a time.
@@ -30,6 +32,7 @@ impl Default for Settings {
             body_limit: Size(1 << 20),
             header_timeout: Span::secs(10),
             body_timeout: Span::secs(30),
+            write_timeout: Span::secs(30),
             connection_limit: 1024,
             stream_window: 16,
             stream_grace: Span::secs(2),
