@@ -4,7 +4,7 @@ mod process_support;
 
 use process_support::House;
 use serde_json::json;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Command, Stdio};
 
 const CONFIG: &str =
@@ -138,6 +138,11 @@ fn a_wrong_configuration_is_told_with_file_line_and_field_before_anything_runs()
         ),
         ("[edge]\nlisen = \"x\"\n", "t.toml:2: edge.lisen: unknown key; did you mean `listen`?"),
         (
+            "[edge]\nconnection_limit = 0\n",
+            "t.toml:2: edge.connection_limit: 0 would let no request through; leave it out for the default",
+        ),
+        ("[edge]\nwrite_timeout = \"0s\"\n", "t.toml:2: edge.write_timeout: 0 would let no request through"),
+        (
             "[telemetry]\n\nlog = \"info,chassis=debgu\"\n",
             "t.toml:3: telemetry.log: `debgu` is no level of the log; did you mean `debug`?",
         ),
@@ -232,4 +237,41 @@ fn wrong_usage_is_json_where_json_is_asked_for() {
     let plain = house.chassis(&["runs", "show"]);
     assert!(plain.code == 2 && plain.err.starts_with("error: "), "{plain:?}");
     assert_eq!(house.chassis(&["--json", "--help"]).code, 0);
+}
+
+#[test]
+fn a_broken_journal_is_told_with_its_file() {
+    let house = House::new("[journal]\nurl = \"sqlite:runs.db\"\n[instances.voice]\nplugin = \"echo\"\n");
+    house.write("runs.db", &"no database, and long enough to be seen as none. ".repeat(100));
+    let done = house.chassis(&["flow", "run", "say", r#"{"text":"x"}"#]);
+    assert!(done.code != 0 && done.err.contains("runs.db: the journal file cannot be opened"), "{done:?}");
+}
+
+#[test]
+fn who_is_no_host_is_told_from_one() {
+    let house = House::new(CONFIG);
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        for stream in other.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}");
+        }
+    });
+    for command in [&["health", "--ready"], &["log", "show"]] {
+        let done = house.chassis(&[command, &["--at", &address][..]].concat());
+        assert!(done.code == 4 && done.err.contains("is no host of chassis"), "{done:?}");
+    }
+}
+
+#[test]
+fn a_flow_is_checked_by_name_as_by_file() {
+    let house = House::new(CONFIG);
+    for which in ["say", "flows/say.toml"] {
+        let done = house.chassis(&["flow", "check", which]);
+        assert_eq!((done.code, done.out.as_str()), (0, "say is right\n"), "{done:?}");
+    }
+    let unknown = house.chassis(&["flow", "check", "sya"]);
+    assert!(unknown.code != 0 && unknown.err.contains("did you mean `say`?"), "{unknown:?}");
 }

@@ -76,6 +76,11 @@ async fn wrong_headers_are_named() {
             assert_eq!(problem["field"], name);
         }
     }
+    // Of two keys neither is the one that is meant.
+    let twice = [("content-type", "application/json"), ("idempotency-key", "a"), ("idempotency-key", "b")];
+    let problem =
+        edge.send("POST", "/v1/flows/say", &twice, br#"{"text":"a"}"#).await.problem(400, "invalid_argument");
+    assert_eq!(problem["field"], "idempotency-key");
     // A trace context that cannot be read starts a new trace, as the specification wants it.
     let headers = [("content-type", "application/json"), ("traceparent", "00-zz")];
     let answer = edge.send("POST", "/v1/instances/echo/context", &headers, b"{}").await;

@@ -26,6 +26,9 @@ fn a_trace_is_drawn_by_its_id_and_as_the_last_one() {
     for path in ["/metrics", "/health", "/v1/traces"] {
         host.request("GET", path, "").unwrap();
     }
+    // Nor is it to set something in it.
+    host.request("PUT", "/v1/log", r#"{"filter":"info"}"#).unwrap();
+    host.request("DELETE", "/v1/faults", "").unwrap();
     let trace = |args: &[&str]| house.chassis(&[&["trace"], args, &["--at", &host.address]].concat());
 
     let drawn = trace(&[id]);

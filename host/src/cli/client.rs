@@ -15,6 +15,15 @@ pub struct At {
 }
 
 impl At {
+    /// Asks the host for a document that has `field`, and answers with it. What has none comes from something else that listens there.
+    pub async fn ask_for(&self, global: &Global, field: &str, path: &str) -> Result<Value, Exit> {
+        let answer = self.ask(global, Method::GET, path, None).await?;
+        if answer[field].is_string() {
+            return Ok(answer);
+        }
+        Err(Exit::unavailable(format!("what answers to {path} is no host of chassis: it tells no `{field}`")))
+    }
+
     /// Asks the host, and answers with what it says.
     pub async fn ask(
         &self,

@@ -98,9 +98,9 @@ impl From<StartError> for Exit {
             StartError::Config(problems) => problems.into(),
             StartError::Flows(errors) => errors.into(),
             StartError::Telemetry(_) => Self::plain(CONFIG, "config", error.to_string()),
-            StartError::Journal(OpenError::Taken { .. } | OpenError::Store(_)) => {
-                Self::plain(UNAVAILABLE, "journal", error.to_string())
-            }
+            StartError::Journal(
+                OpenError::Taken { .. } | OpenError::Database { .. } | OpenError::Store(_),
+            ) => Self::plain(UNAVAILABLE, "journal", error.to_string()),
             StartError::Journal(OpenError::Url(_) | OpenError::File { .. }) => {
                 Self::plain(CONFIG, "config", error.to_string())
             }

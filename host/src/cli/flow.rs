@@ -11,7 +11,6 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Run flows, write, draw, check and test them, or list what flows there are
@@ -45,11 +44,12 @@ The exit code is 3 if anything is wrong; with --json the problems go to standard
 
 Examples:
   chassis flow check                       all flows of the profile
+  chassis flow check create-user           one of them
   chassis flow check draft/refund.toml     one that is not among them yet")]
     Check {
-        /// The files; without any, all flows of the profile
-        #[arg(value_name = "FILE")]
-        files: Vec<PathBuf>,
+        /// Names of flows of the profile, or files; without any, all flows of the profile
+        #[arg(value_name = "NAME|FILE")]
+        which: Vec<String>,
     },
     New(flow_new::New),
     Graph(flow_graph::Graphed),
@@ -60,7 +60,7 @@ impl Flow {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
         match self.command {
             FlowCommand::List => list(global),
-            FlowCommand::Check { files } => flow_check::run(global, &files).await,
+            FlowCommand::Check { which } => flow_check::run(global, &which).await,
             FlowCommand::New(new) => new.run(global),
             FlowCommand::Graph(graph) => graph.run(global),
             FlowCommand::Test(test) => test.run(global).await,

@@ -6,7 +6,6 @@ use crate::app::App;
 use crate::edge::Host;
 use crate::registry::State;
 use clap::Args;
-use hyper::Method;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -23,7 +22,7 @@ pub struct Health {
 impl Health {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
         if self.ready {
-            let answer = self.at.ask(global, Method::GET, "/health/ready", None).await?;
+            let answer = self.at.ask_for(global, "status", "/health/ready").await?;
             let status = answer["status"].as_str().unwrap_or_default().to_owned();
             println!("{}", if global.json { answer.to_string() } else { status });
             return Ok(ExitCode::SUCCESS);

@@ -46,7 +46,7 @@ enum Verb {
 impl Log {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
         let answer = match self.verb {
-            Verb::Show { at } => at.ask(global, Method::GET, "/v1/log", None).await?,
+            Verb::Show { at } => at.ask_for(global, "filter", "/v1/log").await?,
             Verb::Set { filter, at } => {
                 at.ask(global, Method::PUT, "/v1/log", Some(&json!({ "filter": filter }))).await?
             }

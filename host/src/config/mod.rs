@@ -162,6 +162,7 @@ impl Config {
             }
         }
         check_listen(&raw.edge.listen, &tree, &mut problems);
+        sense::check_edge(&raw.edge, &tree, &mut problems);
         sense::check_telemetry(&raw.telemetry, &tree, &mut problems);
         sense::check_statics(&tree, &raw.statics, &mut problems);
         check_journal(&raw.journal, &tree, &mut problems);

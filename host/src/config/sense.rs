@@ -3,7 +3,7 @@
 use super::interpolate::STATIC;
 use super::problem::{Problem, Problems, did_you_mean};
 use super::tree::{Node, Origin, Value};
-use crate::telemetry;
+use crate::{edge, telemetry};
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -24,6 +24,23 @@ pub fn check_telemetry(config: &telemetry::Config, tree: &Node, problems: &mut P
     if endpoint.is_some_and(|endpoint| !is_http(endpoint)) {
         let advice = "write http://host:port, such as http://127.0.0.1:4317";
         tell("otlp_endpoint", Problem::new("not the address of a collector").advice(advice));
+    }
+}
+
+/// Checks `[edge]`: an edge that takes nothing is a mistake.
+pub fn check_edge(edge: &edge::Settings, tree: &Node, problems: &mut Problems) {
+    let nothing = [
+        ("body_limit", edge.body_limit.0 == 0),
+        ("header_timeout", edge.header_timeout.0.is_zero()),
+        ("body_timeout", edge.body_timeout.0.is_zero()),
+        ("write_timeout", edge.write_timeout.0.is_zero()),
+        ("connection_limit", edge.connection_limit == 0),
+        ("stream_window", edge.stream_window == 0),
+    ];
+    for (key, _) in nothing.into_iter().filter(|(_, is_nothing)| *is_nothing) {
+        let at = tree.at(["edge", key]).map_or(Origin::Default, |node| node.origin.clone());
+        let problem = Problem::new("0 would let no request through").at(&at).field(format!("edge.{key}"));
+        problems.0.push(problem.advice("leave it out for the default"));
     }
 }
 

@@ -55,7 +55,11 @@ pub fn parent(headers: &HeaderMap) -> SpanContext {
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Problem> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Problem::invalid(name.as_str(), format!("{name} is given more than once")));
+    }
     match value.to_str() {
         Ok(text) => Ok(Some(text.trim())),
         Err(_) => Err(Problem::invalid(name.as_str(), format!("{name} is not visible ASCII"))),

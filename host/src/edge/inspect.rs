@@ -77,10 +77,15 @@ pub async fn trace(State(edge): State<Edge>, Name(id): Name) -> Result<Response,
     })
 }
 
-/// Whether a request's span, by its name, is of one that only looked at the host: scraped its metrics, asked for its health.
+/// Whether a request's span, by its name, is of one that only looked at the host (scraped its metrics, asked for its health) or set
+/// something in it (faults, the log).
 pub fn only_looks(name: &str) -> bool {
     let own = |path: &str| super::routes().iter().any(|(route, _)| *route == path);
-    name.strip_prefix("GET ").is_some_and(own)
+    let Some((method, path)) = name.split_once(' ') else { return false };
+    match method {
+        "GET" => own(path),
+        _ => path.starts_with("/v1/faults") || path.starts_with("/v1/log"),
+    }
 }
 
 /// `GET /metrics`, in the form that the scraper likes better.

@@ -27,6 +27,14 @@ pub enum OpenError {
         /// What the system says.
         error: std::io::Error,
     },
+    /// The file is there, and cannot be used.
+    #[error("{}: {error}", file.display())]
+    Database {
+        /// The file.
+        file: PathBuf,
+        /// What SQLite says.
+        error: StoreError,
+    },
     /// The database does not open.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -87,7 +95,9 @@ impl Journal {
             Place::Postgres(url) => Self::with(Arc::new(PostgresStore::open(&url).await?), lease, None),
             Place::Sqlite(file) => {
                 let lock = take(&file)?;
-                let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&file, settings.durability).await?);
+                let store = SqliteStore::open(&file, settings.durability).await;
+                let store: Arc<dyn Store> =
+                    Arc::new(store.map_err(|error| OpenError::Database { file, error })?);
                 Self::with(store, lease, Some(lock))
             }
         })

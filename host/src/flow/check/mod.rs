@@ -107,11 +107,18 @@ impl<'a> Checker<'a> {
 
 /// The steps so that each comes after those that it needs.
 fn order(flow: &Flow) -> Vec<usize> {
-    let mut order: Vec<usize> = Vec::new();
-    while let Some(next) = (0..flow.steps.len())
-        .find(|at| !order.contains(at) && flow.steps[*at].needs.iter().all(|need| order.contains(need)))
-    {
-        order.push(next);
+    let mut order: Vec<usize> = Vec::with_capacity(flow.steps.len());
+    let mut placed = vec![false; flow.steps.len()];
+    loop {
+        let before = order.len();
+        for (at, step) in flow.steps.iter().enumerate() {
+            if !placed[at] && step.needs.iter().all(|need| placed[*need]) {
+                placed[at] = true;
+                order.push(at);
+            }
+        }
+        if order.len() == before {
+            return order;
+        }
     }
-    order
 }
