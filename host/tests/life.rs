@@ -120,3 +120,25 @@ fn an_address_that_is_taken_is_told_with_what_to_do() {
     assert_eq!(done.code, 4, "{done:?}");
     assert!(done.err.contains(&address) && done.err.contains("choose another address"), "{done:?}");
 }
+
+#[test]
+fn a_journal_that_was_moved_away_takes_no_run_until_it_is_back() {
+    let house = House::new(&format!("[journal]\nurl = \"sqlite:runs.db\"\n{CONFIG}"));
+    let running = house.run();
+    let say = || running.request("POST", "/v1/flows/say", r#"{"text":"x"}"#).unwrap();
+    assert_eq!(say().0, 200);
+    std::fs::rename(house.path("runs.db"), house.path("away.db")).unwrap();
+    let (status, told) = say();
+    assert!(
+        status == 503 && told.contains("runs.db was moved or deleted under this host"),
+        "{status}: {told}"
+    );
+    std::fs::rename(house.path("away.db"), house.path("runs.db")).unwrap();
+    let begun = Instant::now();
+    while say().0 != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", say());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.terminate();
+    assert_eq!(running.wait().0.code(), Some(0));
+}

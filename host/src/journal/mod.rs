@@ -20,6 +20,7 @@ mod rows;
 mod schema;
 mod settings;
 mod sqlite;
+mod standing;
 mod store;
 mod writer;
 

@@ -4,6 +4,7 @@ use super::group::Group;
 use super::queries::{self, Texts, shared_queries, unreadable};
 use super::record::{Batch, EntryRow, Filter, FlowVersion, Millis, RunRow, Verdict};
 use super::settings::Durability;
+use super::standing::Standing;
 use super::store::{Answer, Claim, Store, StoreError};
 use super::{rows, schema};
 use crate::flow::state::RunState;
@@ -25,6 +26,7 @@ pub struct SqliteStore {
     /// Reading waits for no write.
     reader: Mutex<Option<SqliteConnection>>,
     sql: Texts,
+    standing: Standing,
 }
 
 /// The whole of a transaction in one text, so that it costs one exchange with the connection's thread, however much it writes.
@@ -88,7 +90,8 @@ impl SqliteStore {
             .map_err(open)?;
         let reader = options.connect().await.map_err(open)?;
         let sql = Texts::new("CAST(unixepoch('subsec') * 1000 AS INTEGER)", "value FROM json_each($2)", "");
-        Ok(Self { writer: Mutex::new(Some(writer)), reader: Mutex::new(Some(reader)), sql })
+        let standing = Standing::of(file);
+        Ok(Self { writer: Mutex::new(Some(writer)), reader: Mutex::new(Some(reader)), sql, standing })
     }
 
     async fn reading(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, StoreError> {
@@ -187,6 +190,7 @@ impl Store for SqliteStore {
                 values.add(list).map_err(|error| StoreError::of("write", error))?;
             }
             let mut connection = self.writing().await?;
+            self.standing.check()?;
             let rows = transaction(&mut connection, COMMIT, values).await;
             let held =
                 rows.and_then(|rows| rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect());
