@@ -125,18 +125,26 @@ fn an_address_that_is_taken_is_told_with_what_to_do() {
 fn a_journal_that_was_moved_away_takes_no_run_until_it_is_back() {
     let house = House::new(&format!("[journal]\nurl = \"sqlite:runs.db\"\n{CONFIG}"));
     let running = house.run();
-    let say = || running.request("POST", "/v1/flows/say", r#"{"text":"x"}"#).unwrap();
-    assert_eq!(say().0, 200);
+    // What only reads waits for no write, unless it has a key.
+    let mut count = 0;
+    let mut keep = || {
+        count += 1;
+        let key = format!("key-{count}");
+        running
+            .request_with("POST", "/v1/flows/say", &[("idempotency-key", &key)], r#"{"text":"x"}"#)
+            .unwrap()
+    };
+    assert_eq!(keep().0, 200);
     std::fs::rename(house.path("runs.db"), house.path("away.db")).unwrap();
-    let (status, told) = say();
+    let (status, told) = keep();
     assert!(
         status == 503 && told.contains("runs.db was moved or deleted under this host"),
         "{status}: {told}"
     );
     std::fs::rename(house.path("away.db"), house.path("runs.db")).unwrap();
     let begun = Instant::now();
-    while say().0 != 200 {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", say());
+    while keep().0 != 200 {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", keep());
         std::thread::sleep(Duration::from_millis(50));
     }
     running.terminate();
