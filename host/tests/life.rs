@@ -11,7 +11,8 @@ const CONFIG: &str =
 
 #[test]
 fn the_start_says_what_it_does_with_times() {
-    let running = House::new(CONFIG).run();
+    let house = House::new(CONFIG);
+    let running = house.run();
     let (status, _) = running.request("GET", "/health/ready", "").unwrap();
     assert_eq!(status, 200);
     running.terminate();
@@ -141,12 +142,21 @@ fn a_journal_that_was_moved_away_takes_no_run_until_it_is_back() {
         status == 503 && told.contains("runs.db was moved or deleted under this host"),
         "{status}: {told}"
     );
+    let (status, told) = running.request("GET", "/health/ready", "").unwrap();
+    assert!(status == 503 && told.contains("runs.db was moved"), "{status}: {told}");
     std::fs::rename(house.path("away.db"), house.path("runs.db")).unwrap();
     let begun = Instant::now();
     while keep().0 != 200 {
         assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", keep());
         std::thread::sleep(Duration::from_millis(50));
     }
+    // Whoever ends without it leaves the last runs in its log alone, and the next host does not make a new journal over them.
+    std::fs::rename(house.path("runs.db"), house.path("away.db")).unwrap();
     running.terminate();
-    assert_eq!(running.wait().0.code(), Some(0));
+    running.wait();
+    let refused = house.chassis(&["run"]);
+    assert!(refused.code == 3 && refused.err.contains("runs.db-wal has runs of it"), "{refused:?}");
+    std::fs::rename(house.path("away.db"), house.path("runs.db")).unwrap();
+    let runs = house.chassis(&["runs", "list", "--json"]).json();
+    assert!(runs["runs"].as_array().is_some_and(|runs| runs.len() >= 2), "{runs}");
 }

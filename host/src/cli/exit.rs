@@ -98,10 +98,10 @@ impl From<StartError> for Exit {
             StartError::Config(problems) => problems.into(),
             StartError::Flows(errors) => errors.into(),
             StartError::Telemetry(_) => Self::plain(CONFIG, "config", error.to_string()),
-            StartError::Journal(
-                OpenError::Taken { .. } | OpenError::Database { .. } | OpenError::Store(_),
-            ) => Self::plain(UNAVAILABLE, "journal", error.to_string()),
-            StartError::Journal(OpenError::Url(_) | OpenError::File { .. }) => {
+            StartError::Journal(OpenError::Taken { .. } | OpenError::Store(_)) => {
+                Self::plain(UNAVAILABLE, "journal", error.to_string())
+            }
+            StartError::Journal(OpenError::Url(_) | OpenError::File { .. } | OpenError::Database { .. }) => {
                 Self::plain(CONFIG, "config", error.to_string())
             }
             StartError::Listen { .. } => {

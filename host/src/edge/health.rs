@@ -28,9 +28,10 @@ pub async fn live() -> Json<Value> {
 
 /// `GET /health/ready`.
 pub async fn ready(State(edge): State<Edge>) -> Result<Json<Value>, Problem> {
-    if edge.is_ready() {
-        return Ok(Json(json!({ "status": "ready" })));
-    }
-    let problem = Problem::new(Code::Unavailable, "the host is starting or draining");
-    Err(problem.retry_after(Duration::from_secs(1)))
+    let reason = match edge.engine().journal().store().standing() {
+        Ok(()) if edge.is_ready() => return Ok(Json(json!({ "status": "ready" }))),
+        Ok(()) => "the host is starting or draining".to_owned(),
+        Err(error) => error.to_string(),
+    };
+    Err(Problem::new(Code::Unavailable, reason).retry_after(Duration::from_secs(1)))
 }

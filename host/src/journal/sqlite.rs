@@ -4,7 +4,7 @@ use super::group::Group;
 use super::queries::{self, Texts, shared_queries, unreadable};
 use super::record::{Batch, EntryRow, Filter, FlowVersion, Millis, RunRow, Verdict};
 use super::settings::Durability;
-use super::standing::Standing;
+use super::standing::{Standing, refuse_half};
 use super::store::{Answer, Claim, Store, StoreError};
 use super::{rows, schema};
 use crate::flow::state::RunState;
@@ -64,7 +64,9 @@ impl SqliteStore {
     /// Opens a file, or makes it. Whoever opens it must be alone with it, see [`super::Lock`]: what unfinished runs it has are
     /// free to be taken.
     pub async fn open(file: &Path, durability: Durability) -> Result<Self, StoreError> {
-        let open = |error: sqlx::Error| StoreError::of("file cannot be opened, and so everything", error);
+        const OPENING: &str = "file cannot be opened, and so everything";
+        let open = |error: sqlx::Error| StoreError::of(OPENING, error);
+        refuse_half(file).map_err(|reason| StoreError::of(OPENING, reason))?;
         let synchronous = match durability {
             Durability::Process => SqliteSynchronous::Normal,
             Durability::Power => SqliteSynchronous::Full,
@@ -90,7 +92,7 @@ impl SqliteStore {
             .map_err(open)?;
         let reader = options.connect().await.map_err(open)?;
         let sql = Texts::new("CAST(unixepoch('subsec') * 1000 AS INTEGER)", "value FROM json_each($2)", "");
-        let standing = Standing::of(file);
+        let standing = Standing::of(file).map_err(|error| StoreError::of(OPENING, error))?;
         Ok(Self { writer: Mutex::new(Some(writer)), reader: Mutex::new(Some(reader)), sql, standing })
     }
 
@@ -99,6 +101,7 @@ impl SqliteStore {
     }
 
     async fn writing(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, StoreError> {
+        self.standing()?;
         connection(&self.writer).await
     }
 }
@@ -174,6 +177,10 @@ impl Store for SqliteStore {
         false
     }
 
+    fn standing(&self) -> Result<(), StoreError> {
+        self.standing.check().map_err(|reason| StoreError::of("write", reason))
+    }
+
     fn commit<'a>(&'a self, batches: &'a [Batch]) -> Answer<'a, Vec<Verdict>> {
         Box::pin(async move {
             let group = Group::of(batches);
@@ -190,8 +197,9 @@ impl Store for SqliteStore {
                 values.add(list).map_err(|error| StoreError::of("write", error))?;
             }
             let mut connection = self.writing().await?;
-            self.standing.check()?;
             let rows = transaction(&mut connection, COMMIT, values).await;
+            // What went away meanwhile is not durable; the same batch written again changes nothing.
+            self.standing()?;
             let held =
                 rows.and_then(|rows| rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect());
             Ok(group.verdicts(&held.map_err(|error| StoreError::of("write", error))?))

@@ -1,47 +1,73 @@
-//! Whether a file is still where it was. SQLite goes on writing to one that was moved or deleted, and whoever starts next finds nothing.
+//! Whether the files of a journal are still where they were. SQLite goes on writing to one that was moved or deleted, and whoever starts
+//! next finds nothing.
 
-use super::store::StoreError;
+use std::io;
 use std::path::{Path, PathBuf};
 
-/// A file as it was found.
-pub struct Standing {
-    file: PathBuf,
-    found: Option<Identity>,
-}
+/// A database and its write-ahead log, as they were found. What was written last is in the log alone.
+pub struct Standing([(PathBuf, Identity); 2]);
 
 /// Device and number; another file of the same name has others.
 type Identity = (u64, u64);
 
 impl Standing {
-    /// Of a file that is open.
-    pub fn of(file: &Path) -> Self {
-        Self { file: file.to_owned(), found: identity(file) }
+    /// Of a database that is open, and was written.
+    pub fn of(file: &Path) -> io::Result<Self> {
+        let found = |file: PathBuf| identity(&file).map(|found| (file, found));
+        Ok(Self([found(file.to_owned())?, found(log_of(file))?]))
     }
 
-    /// Asks the system, which takes a microsecond: before each transaction, so that nothing is taken for durable that nobody will find.
+    /// Asks the system, which takes a microsecond for each.
     ///
     /// # Errors
-    /// Another file stands there now, or none.
-    pub fn check(&self) -> Result<(), StoreError> {
-        if identity(&self.file) == self.found {
-            return Ok(());
-        }
-        let file = self.file.display();
-        let reason =
-            format!("{file} was moved or deleted under this host: put it back, or start the host again");
-        Err(StoreError::of("write", reason))
+    /// Another file stands there now, or none, or the system does not say.
+    pub fn check(&self) -> Result<(), String> {
+        self.0.iter().try_for_each(|(file, found)| {
+            let shown = file.display();
+            match identity(file) {
+                Ok(now) if now == *found => Ok(()),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(format!("{shown}: {error}")),
+                _ => Err(format!(
+                    "{shown} was moved or deleted under this host: put it back; a host that starts without it has lost its runs"
+                )),
+            }
+        })
     }
+}
+
+/// Refuses a database that is gone while its log is there: to open it makes a new one, and deletes what only the log has.
+///
+/// # Errors
+/// It is so.
+pub fn refuse_half(file: &Path) -> Result<(), String> {
+    let size = |file: &Path| std::fs::metadata(file).map_or(0, |file| file.len());
+    let log = log_of(file);
+    if size(file) > 0 || size(&log) == 0 {
+        return Ok(());
+    }
+    let (shown, log) = (file.display(), log.display());
+    Err(format!(
+        "{shown} is gone, and {log} has runs of it: put it back; or move {log} away, and its runs are lost"
+    ))
+}
+
+/// SQLite's name for it.
+fn log_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push("-wal");
+    name.into()
 }
 
 #[cfg(unix)]
-fn identity(file: &Path) -> Option<Identity> {
+fn identity(file: &Path) -> io::Result<Identity> {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(file).ok().map(|file| (file.dev(), file.ino()))
+    std::fs::metadata(file).map(|file| (file.dev(), file.ino()))
 }
 
+/// Elsewhere a file that is open stays where it is.
 #[cfg(not(unix))]
-fn identity(_: &Path) -> Option<Identity> {
-    None
+fn identity(_: &Path) -> io::Result<Identity> {
+    Ok((0, 0))
 }
 
 #[cfg(test)]
@@ -51,15 +77,35 @@ mod tests {
     #[test]
     fn a_file_that_went_away_is_missed_until_it_is_back() {
         let folder = tempfile::tempdir().unwrap();
-        let (file, away) = (folder.path().join("journal.db"), folder.path().join("away.db"));
-        std::fs::write(&file, "the first").unwrap();
-        let standing = Standing::of(&file);
+        let (file, away) = (folder.path().join("journal.db"), folder.path().join("away"));
+        for file in [&file, &log_of(&file)] {
+            std::fs::write(file, "the first").unwrap();
+        }
+        let standing = Standing::of(&file).unwrap();
+        for file in [&file, &log_of(&file)] {
+            standing.check().unwrap();
+            std::fs::rename(file, &away).unwrap();
+            let name = file.file_name().unwrap().to_string_lossy();
+            assert!(standing.check().unwrap_err().contains(&format!("{name} was moved or deleted")));
+            std::fs::write(file, "another").unwrap();
+            assert!(standing.check().is_err(), "another file is not the one");
+            std::fs::rename(&away, file).unwrap();
+        }
         standing.check().unwrap();
-        std::fs::rename(&file, &away).unwrap();
-        assert!(standing.check().unwrap_err().to_string().contains("journal.db was moved or deleted"));
-        std::fs::write(&file, "another").unwrap();
-        assert!(standing.check().is_err(), "another file is not the one");
-        std::fs::rename(&away, &file).unwrap();
-        standing.check().unwrap();
+    }
+
+    #[test]
+    fn a_log_without_its_database_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("journal.db");
+        refuse_half(&file).unwrap();
+        std::fs::write(log_of(&file), "").unwrap();
+        refuse_half(&file).unwrap();
+        std::fs::write(log_of(&file), "the last runs").unwrap();
+        assert!(refuse_half(&file).unwrap_err().contains("journal.db-wal has runs of it"));
+        std::fs::write(&file, "").unwrap();
+        assert!(refuse_half(&file).is_err(), "an empty file has nothing of it");
+        std::fs::write(&file, "the database").unwrap();
+        refuse_half(&file).unwrap();
     }
 }

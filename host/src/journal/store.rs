@@ -35,6 +35,14 @@ pub trait Store: Send + Sync + 'static {
     /// Whether other hosts may have runs in it, so that a host can lose its own.
     fn is_shared(&self) -> bool;
 
+    /// Whether it is still where it was, as far as that is known without asking a server.
+    ///
+    /// # Errors
+    /// It is not: nothing is written any more.
+    fn standing(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// The time that its entries carry.
     fn now(&self) -> Millis {
         crate::flow::clock::now()
