@@ -23,6 +23,13 @@ async fn raw(edge: &Running, text: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
+/// Asks for an answer that does not end.
+fn endless() -> String {
+    let head = "POST /v1/instances/echo/count HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    let input = r#"{"to": 9223372036854775807}"#;
+    format!("{head}content-length: {}\r\n\r\n{input}", input.len())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_has_a_limit_announced_or_not() {
     let edge = start(Settings { body_limit: Size(1000), ..Settings::default() }).await;
@@ -84,16 +91,27 @@ async fn who_takes_nothing_of_an_answer_keeps_no_place() {
     let short = Span::millis(300);
     let edge = start(Settings { write_timeout: short, connection_limit: 1, ..Settings::default() }).await;
     let mut deaf = TcpStream::connect(edge.address).await.unwrap();
-    let head = "POST /v1/instances/echo/count HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
-    let endless = r#"{"to": 9223372036854775807}"#;
-    let request = format!("{head}content-length: {}\r\n\r\n{endless}", endless.len());
-    deaf.write_all(request.as_bytes()).await.unwrap();
-    // Whoever reads, however slowly, is served on.
+    deaf.write_all(endless().as_bytes()).await.unwrap();
     let mut some = vec![0; 1 << 16];
     deaf.read_exact(&mut some).await.unwrap();
     assert!(some.starts_with(b"HTTP/1.1 200 OK"));
     assert_eq!(edge.get("/health/live").await.status, 503, "the only place is taken");
     eventually("the place is free", async || edge.get("/health/live").await.status == 200).await;
+    edge.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_reads_slowly_is_served_on() {
+    let edge = start(Settings { write_timeout: Span::millis(500), ..Settings::default() }).await;
+    let mut slow = TcpStream::connect(edge.address).await.unwrap();
+    slow.write_all(endless().as_bytes()).await.unwrap();
+    // A megabyte a second, for five times as long as the edge waits for one who takes nothing.
+    let mut some = vec![0; 100 << 10];
+    for _ in 0..25 {
+        slow.read_exact(&mut some).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    drop(slow);
     edge.stop().await;
 }
 

@@ -8,6 +8,8 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
@@ -19,6 +21,10 @@ use tower::ServiceExt;
 
 /// Connections beyond the limit that are told so at the same time; more are closed without a word.
 const TURNED_AWAY_LIMIT: usize = 64;
+/// What of an answer may wait in the system until the client takes what was sent before. Without a limit that is megabytes, a third of
+/// which must be taken before a write goes on: who reads slowly would look like who does not read.
+#[cfg(target_os = "linux")]
+const UNSENT_LIMIT: u32 = 64 << 10;
 /// How long a connection beyond the limit may take to say what it wants.
 const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -33,6 +39,9 @@ pub async fn serve(
     settings: &Settings,
     shutdown: impl Future<Output = ()>,
 ) {
+    // Connections have it from their listener. Where it cannot be set, only the patience with slow readers is less.
+    #[cfg(target_os = "linux")]
+    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_LIMIT);
     let mut shutdown = std::pin::pin!(shutdown);
     let closing = CancellationToken::new();
     // HTTP/1.1 alone: deciding between versions reads the first bytes before any timeout of a header applies.
