@@ -5,7 +5,7 @@ use crate::app::StartError;
 use crate::config::check;
 use crate::flow::FlowSet;
 use crate::flow::check::{World, check_all, check_one};
-use crate::flow::set::FlowErrors;
+use crate::flow::document::{FlowError, FlowErrors};
 use crate::registry::Plugins;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,7 @@ pub(super) async fn run(global: &Global, which: &[String]) -> Result<ExitCode, E
     } else {
         // What is wrong with the others is told when they are asked for.
         let (flows, _) = FlowSet::load_what_can_be(&config.flows_dir);
-        let files = which.iter().map(|what| file_of(&config.flows_dir, &flows, what));
-        let files = files.collect::<Result<Vec<_>, _>>()?;
-        check_files(&world, flows, &files)?
+        check_files(&world, &config.flows_dir, flows, which)?
     };
     if global.json {
         println!("{}", json!({ "ok": true, "flows": names }));
@@ -36,20 +34,32 @@ pub(super) async fn run(global: &Global, which: &[String]) -> Result<ExitCode, E
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file that an argument means. Names have neither `/` nor an ending; one may stand in a file of another name.
-fn file_of(folder: &Path, flows: &FlowSet, what: &str) -> Result<PathBuf, Exit> {
-    if flow_files::is_file(what) {
-        return Ok(what.into());
+/// The file that an argument means. Names have neither `/` nor an ending, and stand in a file of another name perhaps.
+fn file_of(folder: &Path, flows: &FlowSet, what: &str) -> Result<PathBuf, FlowErrors> {
+    let (own, file) = (Path::new(what), flow_files::file_of(folder, what));
+    match flows.get(what) {
+        _ if flow_files::is_file(what) => Ok(own.to_owned()),
+        _ if file.is_file() => Ok(file),
+        Ok(flow) => Ok(flow.file.clone().into()),
+        Err(_) if own.is_file() => Ok(own.to_owned()),
+        Err(unknown) => {
+            let message = unknown.error.message.clone();
+            let (file, field) = (folder.display().to_string(), String::new());
+            Err(FlowErrors(vec![FlowError { file, line: 1, column: 1, field, message }]))
+        }
     }
-    let file = flow_files::file_of(folder, what);
-    if file.is_file() { Ok(file) } else { Ok(flows.get(what)?.file.clone().into()) }
 }
 
-fn check_files(world: &World, mut flows: FlowSet, files: &[PathBuf]) -> Result<Vec<String>, FlowErrors> {
+fn check_files(
+    world: &World,
+    folder: &Path,
+    mut flows: FlowSet,
+    which: &[String],
+) -> Result<Vec<String>, FlowErrors> {
     let mut wrong = Vec::new();
     let mut names = Vec::new();
-    for file in files {
-        match FlowSet::read(file) {
+    for what in which {
+        match file_of(folder, &flows, what).and_then(|file| FlowSet::read(&file)) {
             Ok(flow) => {
                 names.push(flow.name.clone());
                 flows.insert(flow);

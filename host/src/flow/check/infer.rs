@@ -6,13 +6,14 @@ use crate::flow::template::Template;
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr, LiteralValue, SelectExpr, operators};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// The types of the names that an expression sees.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
     roots: BTreeMap<String, Type>,
-    /// `steps.NAME.FIELD`
-    steps: BTreeMap<(String, String), Type>,
+    /// `steps.NAME.FIELD`; shared with those that only know a name more.
+    steps: Rc<BTreeMap<(String, String), Type>>,
 }
 
 impl Known {
@@ -30,7 +31,7 @@ impl Known {
 
     /// Makes a field of a step known.
     pub fn set_step(&mut self, step: &str, field: &str, of: Type) {
-        self.steps.insert((step.to_owned(), field.to_owned()), of);
+        Rc::make_mut(&mut self.steps).insert((step.to_owned(), field.to_owned()), of);
     }
 
     /// The type of an expression.

@@ -19,6 +19,7 @@ use super::template::Template;
 use fit::Fit;
 use infer::Known;
 use serde_json::Value;
+use std::collections::HashMap;
 use types::{Kinds, Type};
 
 /// Checks a flow among others, which may be its sub-flows.
@@ -68,9 +69,11 @@ impl<'a> Checker<'a> {
         }
         let declared = fields.get("steps").and_then(|steps| steps.fields().ok());
         let declared = declared.map(|steps| steps.in_order()).unwrap_or_default();
+        let declared: HashMap<_, _> =
+            declared.iter().map(|(name, place, node)| (&**name, (*place, node))).collect();
         for at in order(flow) {
             let step = &flow.steps[at];
-            if let Some((_, place, node)) = declared.iter().find(|(name, ..)| *name == step.name) {
+            if let Some((place, node)) = declared.get(&*step.name) {
                 self.step(step, *place, node, &mut known);
             }
         }
