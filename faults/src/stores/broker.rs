@@ -1,13 +1,13 @@
 //! RabbitMQ: what waits in the queue, without taking it out.
 
 use super::{Message, QUEUE};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use lapin::message::BasicGetMessage;
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicNackOptions, QueueDeclareOptions, QueuePurgeOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
+use lapin::{Channel, Connection, ConnectionProperties, ErrorKind};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -18,8 +18,10 @@ const TURN: &str = "chassis.retract.welcome_messages";
 pub async fn take(url: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<Message>> {
     let (connection, mut channel) = open(url).await?;
     let exclusive = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
-    while channel.queue_declare(TURN.into(), exclusive, FieldTable::default()).await.is_err() {
-        // Another one's turn; and a refusal ends the channel.
+    while let Err(refused) = channel.queue_declare(TURN.into(), exclusive, FieldTable::default()).await {
+        // 405: it is another one's turn; and a refusal ends the channel.
+        let another = matches!(refused.kind(), ErrorKind::ProtocolError(said) if said.get_id() == 405);
+        ensure!(another, "the turn to read {QUEUE}: {refused}");
         tokio::time::sleep(Duration::from_millis(10)).await;
         channel = connection.create_channel().await?;
     }

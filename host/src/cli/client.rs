@@ -15,13 +15,23 @@ pub struct At {
 }
 
 impl At {
-    /// Asks the host for a document that has `field`, and answers with it. What has none comes from something else that listens there.
-    pub async fn ask_for(&self, global: &Global, field: &str, path: &str) -> Result<Value, Exit> {
-        let answer = self.ask(global, Method::GET, path, None).await?;
-        if answer[field].is_string() {
+    /// Asks the host, and answers with what it says if `is_host` finds in it what only a host says: something else may listen there.
+    pub async fn ask_host(
+        &self,
+        global: &Global,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        is_host: impl Fn(&Value) -> bool,
+    ) -> Result<Value, Exit> {
+        let address = self.address(global)?;
+        let answer = Remote::at(&address).get(method, path, body).await?;
+        if is_host(&answer) {
             return Ok(answer);
         }
-        Err(Exit::unavailable(format!("what answers to {path} is no host of chassis: it tells no `{field}`")))
+        Err(Exit::unavailable(format!(
+            "what answers on {address} is no host of chassis, by what it says to {path}"
+        )))
     }
 
     /// Asks the host, and answers with what it says.
@@ -32,11 +42,14 @@ impl At {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Exit> {
-        let address = match &self.at {
-            Some(address) => address.trim_start_matches("http://").trim_end_matches('/').to_owned(),
-            None => found(global)?,
-        };
-        Remote::at(&address).get(method, path, body).await
+        Remote::at(&self.address(global)?).get(method, path, body).await
+    }
+
+    fn address(&self, global: &Global) -> Result<String, Exit> {
+        match &self.at {
+            Some(address) => Ok(address.trim_start_matches("http://").trim_end_matches('/').to_owned()),
+            None => found(global),
+        }
     }
 }
 

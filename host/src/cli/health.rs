@@ -6,6 +6,7 @@ use crate::app::App;
 use crate::edge::Host;
 use crate::registry::State;
 use clap::Args;
+use hyper::Method;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -22,7 +23,10 @@ pub struct Health {
 impl Health {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
         if self.ready {
-            let answer = self.at.ask_for(global, "status", "/health/ready").await?;
+            let answer = self
+                .at
+                .ask_host(global, Method::GET, "/health/ready", None, |answer| answer["status"] == "ready")
+                .await?;
             let status = answer["status"].as_str().unwrap_or_default().to_owned();
             println!("{}", if global.json { answer.to_string() } else { status });
             return Ok(ExitCode::SUCCESS);

@@ -4,7 +4,7 @@ use super::client::At;
 use super::{Exit, Global};
 use clap::{Args, Subcommand};
 use hyper::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 
 /// See and change which log lines a host that runs writes
@@ -45,12 +45,12 @@ enum Verb {
 
 impl Log {
     pub(super) async fn run(self, global: &Global) -> Result<ExitCode, Exit> {
-        let answer = match self.verb {
-            Verb::Show { at } => at.ask_for(global, "filter", "/v1/log").await?,
-            Verb::Set { filter, at } => {
-                at.ask(global, Method::PUT, "/v1/log", Some(&json!({ "filter": filter }))).await?
-            }
+        let (method, body, at) = match self.verb {
+            Verb::Show { at } => (Method::GET, None, at),
+            Verb::Set { filter, at } => (Method::PUT, Some(json!({ "filter": filter })), at),
         };
+        let tells = |answer: &Value| answer["filter"].is_string();
+        let answer = at.ask_host(global, method, "/v1/log", body.as_ref(), tells).await?;
         if global.json {
             println!("{answer}");
         } else {

@@ -56,7 +56,12 @@ impl Remote {
         let response = sender.send_request(request).await.map_err(|error| failed(&error))?;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.map_err(|error| failed(&error))?.to_bytes();
-        let body = serde_json::from_slice(&bytes).map_err(|error| failed(&error))?;
+        let body = serde_json::from_slice(&bytes).map_err(|_| {
+            Exit::unavailable(format!(
+                "what answers on {} is not {}: its answer is no JSON",
+                self.address, self.what
+            ))
+        })?;
         Ok(Answer { ok: parts.status.is_success(), headers: parts.headers, body })
     }
 

@@ -39,7 +39,9 @@ pub fn check_edge(edge: &edge::Settings, tree: &Node, problems: &mut Problems) {
     ];
     for (key, _) in nothing.into_iter().filter(|(_, is_nothing)| *is_nothing) {
         let at = tree.at(["edge", key]).map_or(Origin::Default, |node| node.origin.clone());
-        let problem = Problem::new("0 would let no request through").at(&at).field(format!("edge.{key}"));
+        let problem = Problem::new("0 is not endless: it would let no request through")
+            .at(&at)
+            .field(format!("edge.{key}"));
         problems.0.push(problem.advice("leave it out for the default"));
     }
 }

@@ -83,7 +83,7 @@ pub fn only_looks(name: &str) -> bool {
     let own = |path: &str| super::routes().iter().any(|(route, _)| *route == path);
     let Some((method, path)) = name.split_once(' ') else { return false };
     match method {
-        "GET" => own(path),
+        "GET" | "HEAD" | "OPTIONS" => own(path),
         _ => path.starts_with("/v1/faults") || path.starts_with("/v1/log"),
     }
 }
