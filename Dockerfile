@@ -13,10 +13,10 @@ RUN cargo chef prepare --recipe-path recipe.json
 FROM chef AS build
 ENV CARGO_INCREMENTAL=0
 COPY --from=plan /src/recipe.json .
-RUN cargo chef cook --release --locked --features chassis/jemalloc --recipe-path recipe.json
+RUN cargo chef cook --release --locked --recipe-path recipe.json
 COPY . .
 RUN cargo xtask build --release $(ls plugins) \
-    && cargo build --release --locked --package chassis --features jemalloc \
+    && cargo build --release --locked --package chassis \
     && mkdir -p /out/app /out/etc/ssl/certs /data && mkdir -m 1777 /out/tmp \
     && cp -r target/release/chassis target/release/plugins config flows api_responses /out/app/ \
     && cp /etc/ssl/certs/ca-certificates.crt /out/etc/ssl/certs/ \

@@ -22,9 +22,3 @@ pub mod request;
 pub mod static_server;
 pub mod telemetry;
 pub mod triggers;
-
-/// Its `malloc` goes before the C library's in the whole process: for plugins and their drivers too. When it gives memory back to the
-/// system is said where it is built, in `.cargo/config.toml`.
-#[cfg(feature = "jemalloc")]
-#[global_allocator]
-static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

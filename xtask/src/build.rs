@@ -1,7 +1,6 @@
 //! `cargo xtask build`: plugin crates become shared libraries in `<target>/<profile>/plugins/`.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
@@ -91,14 +90,6 @@ pub fn build_with(plugins: &[Plugin], others: &[&str], release: bool) -> Result<
     if release {
         arguments.push("--release");
     }
-    if release && others.contains(&HOST) {
-        if Command::new("make").arg("--version").output().is_err() {
-            bail!(
-                "an optimised host has jemalloc, and to build that takes `make`: sudo apt-get install build-essential"
-            );
-        }
-        arguments.extend(["--features", "chassis/jemalloc"]);
-    }
     let built = artifacts(&arguments)?;
     let folder = folder(release);
     let copied = install(plugins, &built, &folder)?;
@@ -114,11 +105,8 @@ pub fn build_with(plugins: &[Plugin], others: &[&str], release: bool) -> Result<
     Ok(folder)
 }
 
-/// The host's package.
-const HOST: &str = "chassis";
-
 /// What measures and proves, beside the host.
-const PROGRAMS: [&str; 4] = [HOST, "chassis-bench", "chassis-faults", "chassis-observe"];
+const PROGRAMS: [&str; 4] = ["chassis", "chassis-bench", "chassis-faults", "chassis-observe"];
 
 /// All plugins and programs in one call of cargo, whatever is wanted of them: another set has other features, and is built from the
 /// ground again. Gives the folder of the plugins.

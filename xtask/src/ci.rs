@@ -41,21 +41,7 @@ type Stage = fn() -> Result<u8>;
 const STAGES: [(&str, Stage); 8] = [
     ("format", || status(&["fmt", "--all", "--check"], &[])),
     ("tidy", || tidy::run(&root())),
-    ("clippy", || {
-        status(
-            &[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--features",
-                "chassis/jemalloc",
-                "--",
-                "-D",
-                "warnings",
-            ],
-            &[],
-        )
-    }),
+    ("clippy", || status(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"], &[])),
     ("docs", || status(&["doc", "--no-deps", "--workspace"], &[("RUSTDOCFLAGS", "-D warnings")])),
     ("generated", || manifest::run(&manifest::Options::check())),
     ("test", || test::run(&test::Options::default())),
