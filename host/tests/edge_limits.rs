@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// Writes as it is, and reads until the edge closes the connection.
 async fn raw(edge: &Running, text: &str) -> String {
@@ -21,13 +21,6 @@ async fn raw(edge: &Running, text: &str) -> String {
     let read = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
     let _ = read.expect("the connection stays open");
     String::from_utf8(answer).unwrap()
-}
-
-/// Asks for an answer that does not end.
-fn endless() -> String {
-    let head = "POST /v1/instances/echo/count HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
-    let input = r#"{"to": 9223372036854775807}"#;
-    format!("{head}content-length: {}\r\n\r\n{input}", input.len())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +84,10 @@ async fn who_takes_nothing_of_an_answer_keeps_no_place() {
     let short = Span::millis(300);
     let edge = start(Settings { write_timeout: short, connection_limit: 1, ..Settings::default() }).await;
     let mut deaf = TcpStream::connect(edge.address).await.unwrap();
-    deaf.write_all(endless().as_bytes()).await.unwrap();
+    let head = "POST /v1/instances/echo/count HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n";
+    let endless = r#"{"to": 9223372036854775807}"#;
+    let request = format!("{head}content-length: {}\r\n\r\n{endless}", endless.len());
+    deaf.write_all(request.as_bytes()).await.unwrap();
     let mut some = vec![0; 1 << 16];
     deaf.read_exact(&mut some).await.unwrap();
     assert!(some.starts_with(b"HTTP/1.1 200 OK"));
@@ -102,15 +98,26 @@ async fn who_takes_nothing_of_an_answer_keeps_no_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_reads_slowly_is_served_on() {
-    let edge = start(Settings { write_timeout: Span::millis(500), ..Settings::default() }).await;
-    let mut slow = TcpStream::connect(edge.address).await.unwrap();
-    slow.write_all(endless().as_bytes()).await.unwrap();
-    // A megabyte a second, for five times as long as the edge waits for one who takes nothing.
-    let mut some = vec![0; 100 << 10];
-    for _ in 0..25 {
+    let settings =
+        Settings { write_timeout: Span::secs(5), body_limit: Size(64 << 20), ..Settings::default() };
+    let edge = start(settings).await;
+    // With room for little on its side, so that what it reads is soon seen on the other.
+    let slow = TcpSocket::new_v4().unwrap();
+    slow.set_recv_buffer_size(100_000).unwrap();
+    let mut slow = slow.connect(edge.address).await.unwrap();
+    // Its answer is there at once, and more than all buffers on the way take.
+    let head =
+        "POST /v1/instances/echo/echo_raw HTTP/1.1\r\nhost: a\r\ncontent-type: application/octet-stream\r\n";
+    slow.write_all(format!("{head}content-length: {}\r\n\r\n", 40 << 20).as_bytes()).await.unwrap();
+    slow.write_all(&vec![b'x'; 40 << 20]).await.unwrap();
+    // 50 kB a second, for more than twice as long as the edge waits for one who takes nothing.
+    let mut some = vec![0; 5_000];
+    for _ in 0..110 {
         slow.read_exact(&mut some).await.unwrap();
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    // Of one that was given up, what is in the buffers would still come.
+    slow.read_exact(&mut vec![0; 30 << 20]).await.unwrap();
     drop(slow);
     edge.stop().await;
 }

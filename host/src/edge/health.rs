@@ -28,10 +28,11 @@ pub async fn live() -> Json<Value> {
 
 /// `GET /health/ready`.
 pub async fn ready(State(edge): State<Edge>) -> Result<Json<Value>, Problem> {
-    let reason = match edge.engine().journal().store().standing() {
-        Ok(()) if edge.is_ready() => return Ok(Json(json!({ "status": "ready" }))),
-        Ok(()) => "the host is starting or draining".to_owned(),
-        Err(error) => error.to_string(),
+    let standing = || edge.engine().journal().store().standing();
+    let reason = match edge.is_ready().then(standing) {
+        Some(Ok(())) => return Ok(Json(json!({ "status": "ready" }))),
+        Some(Err(error)) => error.to_string(),
+        None => "the host is starting or draining".to_owned(),
     };
     Err(Problem::new(Code::Unavailable, reason).retry_after(Duration::from_secs(1)))
 }

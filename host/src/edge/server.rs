@@ -8,23 +8,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-#[cfg(target_os = "linux")]
-use socket2::SockRef;
 use std::future::Future;
 use std::io;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 /// Connections beyond the limit that are told so at the same time; more are closed without a word.
 const TURNED_AWAY_LIMIT: usize = 64;
-/// What of an answer may wait in the system until the client takes what was sent before. Without a limit that is megabytes, a third of
-/// which must be taken before a write goes on: who reads slowly would look like who does not read.
-#[cfg(target_os = "linux")]
-const UNSENT_LIMIT: u32 = 64 << 10;
 /// How long a connection beyond the limit may take to say what it wants.
 const TURNED_AWAY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -39,9 +32,6 @@ pub async fn serve(
     settings: &Settings,
     shutdown: impl Future<Output = ()>,
 ) {
-    // Connections have it from their listener. Where it cannot be set, only the patience with slow readers is less.
-    #[cfg(target_os = "linux")]
-    let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT_LIMIT);
     let mut shutdown = std::pin::pin!(shutdown);
     let closing = CancellationToken::new();
     // HTTP/1.1 alone: deciding between versions reads the first bytes before any timeout of a header applies.
@@ -49,7 +39,6 @@ pub async fn serve(
     http.timer(TokioTimer::new()).header_read_timeout(settings.header_timeout.0);
     let mut brief = http.clone();
     brief.header_read_timeout(TURNED_AWAY_TIMEOUT).keep_alive(false);
-    let patience = settings.write_timeout.0;
     let mut served = JoinSet::new();
     let mut refused = JoinSet::new();
     loop {
@@ -61,11 +50,12 @@ pub async fn serve(
             Some(_) = refused.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if served.len() < settings.connection_limit => {
-                    served.spawn(connection(stream, router.clone(), http.clone(), patience, closing.clone()));
+                    limit_patience(&stream, settings.write_timeout.0);
+                    served.spawn(connection(stream, router.clone(), http.clone(), closing.clone()));
                 }
                 Ok((stream, _)) if refused.len() < TURNED_AWAY_LIMIT => {
-                    let router = turned_away.clone();
-                    refused.spawn(connection(stream, router, brief.clone(), TURNED_AWAY_TIMEOUT, closing.clone()));
+                    limit_patience(&stream, TURNED_AWAY_TIMEOUT);
+                    refused.spawn(connection(stream, turned_away.clone(), brief.clone(), closing.clone()));
                 }
                 Ok((stream, _)) => drop(stream),
                 Err(error) => accept_failed(&error).await,
@@ -79,22 +69,23 @@ pub async fn serve(
     while served.join_next().await.is_some() {}
 }
 
-/// Serves a connection; it is given up when its client takes nothing of an answer for as long as `patience`.
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    http: http1::Builder,
-    patience: Duration,
-    closing: CancellationToken,
-) {
+/// How long the client may take nothing of what is there for it. The system knows what it has taken; here only megabytes of buffers are seen.
+#[cfg(target_os = "linux")]
+fn limit_patience(stream: &TcpStream, limit: Duration) {
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_user_timeout(Some(limit)) {
+        tracing::warn!(%error, "edge.write_timeout cannot be set: a client that takes no answer is waited for");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit_patience(_: &TcpStream, _: Duration) {}
+
+async fn connection(stream: TcpStream, router: Router, http: http1::Builder, closing: CancellationToken) {
     // Answers are written in one piece; waiting for more would only add latency.
     let _ = stream.set_nodelay(true);
     let service =
         TowerToHyperService::new(router.map_request(|request: Request<Incoming>| request.map(Body::new)));
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(patience));
-    let stream = TokioIo::new(Box::pin(stream));
-    let mut serving = std::pin::pin!(http.serve_connection(stream, service));
+    let mut serving = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = closing.cancelled() => {

@@ -101,8 +101,10 @@ impl SqliteStore {
     }
 
     async fn writing(&self) -> Result<MappedMutexGuard<'_, SqliteConnection>, StoreError> {
+        let connection = connection(&self.writer).await?;
+        // Of one that is closed there is no log any more.
         self.standing()?;
-        connection(&self.writer).await
+        Ok(connection)
     }
 }
 
