@@ -1,4 +1,4 @@
-//! RabbitMQ: what waits in the queue, without taking it out.
+//! RabbitMQ: what waits in the queue, looked at or read.
 
 use super::{Message, QUEUE};
 use anyhow::{Context, Result, ensure};

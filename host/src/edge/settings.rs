@@ -15,7 +15,8 @@ pub struct Settings {
     pub header_timeout: Span,
     /// How long the body of a request may take.
     pub body_timeout: Span,
-    /// How long a client may take none of an answer that is ready; then its connection is closed. On Linux (TCP_USER_TIMEOUT, RFC 5482).
+    /// How long a client may take none of an answer that is ready; then its connection is closed. On Linux (TCP_USER_TIMEOUT in tcp(7)); elsewhere
+    /// it is waited for.
     pub write_timeout: Span,
     /// Connections at a time; one more is answered 503 and closed.
     pub connection_limit: usize,
